@@ -1,0 +1,157 @@
+package leat
+
+import (
+	"errors"
+	"fmt"
+)
+
+// An Error is the one kind of error that Leat's packages give to their
+// callers and that its HTTP interface sends as a problem document (RFC 9457).
+type Error struct {
+	// Code says what went wrong. It is stable and meant for programs.
+	Code Code
+
+	// Detail says what was wrong this time, for people.
+	Detail string
+
+	// Advice says what the caller can do about it. It may be empty.
+	Advice string
+
+	// Fields are further members of the problem document, such as the line
+	// of a body that was wrong. It may be nil.
+	Fields map[string]any
+
+	// Cause is the error behind this one. It may be nil, and it is never
+	// sent to a client.
+	Cause error
+}
+
+// Errorf returns an Error with a code and a formatted detail. The verb %w
+// sets the cause as in [fmt.Errorf].
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Detail: err.Error(), Cause: errors.Unwrap(err)}
+}
+
+// Advise sets what the caller can do and returns e.
+func (e *Error) Advise(advice string) *Error {
+	e.Advice = advice
+	return e
+}
+
+// With sets a member of the problem document and returns e.
+func (e *Error) With(name string, value any) *Error {
+	if e.Fields == nil {
+		e.Fields = make(map[string]any)
+	}
+	e.Fields[name] = value
+	return e
+}
+
+// Error returns the detail and the advice.
+func (e *Error) Error() string {
+	if e.Advice == "" {
+		return e.Detail
+	}
+	return e.Detail + ". " + e.Advice
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Is reports whether target is an *Error with the same code, so that
+// errors.Is(err, &leat.Error{Code: leat.CodeStoreFull}) works.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// AsError returns err as an *Error. An error of another kind becomes one with
+// code [CodeInternal]; nil stays nil.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: CodeInternal, Detail: "the server could not finish the request", Cause: err}
+}
+
+// CodeOf returns the code of err, [CodeInternal] for an error that is not an
+// *Error, and "" for nil.
+func CodeOf(err error) Code {
+	if e := AsError(err); e != nil {
+		return e.Code
+	}
+	return ""
+}
+
+// A Code names what went wrong. The text is sent to clients and never
+// changes.
+type Code string
+
+// The codes. The status that each is sent with is returned by [Code.Status].
+const (
+	CodeInvalidName      Code = "invalid_name"           // a stream name breaks the rules of CheckName
+	CodeInvalidPattern   Code = "invalid_pattern"        // a pattern breaks the rules of ParsePattern
+	CodeInvalidOffset    Code = "invalid_offset"         // not an offset
+	CodeInvalidParameter Code = "invalid_parameter"      // a query parameter or header that is not understood
+	CodeInvalidBody      Code = "invalid_body"           // a body that is not what its content type says
+	CodeInvalidType      Code = "invalid_type"           // an event type with forbidden characters, too long, or reserved
+	CodeInvalidKey       Code = "invalid_key"            // a key with forbidden characters or too long
+	CodeNoTopic          Code = "no_topic"               // nothing says which topic is meant
+	CodeTooManyTopics    Code = "too_many_topics"        // more topics than one request may name
+	CodeCrossOrigin      Code = "cross_origin"           // a browser on a foreign origin may not do this
+	CodeNotFound         Code = "not_found"              // no such resource
+	CodeMethodNotAllowed Code = "method_not_allowed"     // the resource has no such method
+	CodeNotAcceptable    Code = "not_acceptable"         // none of the forms that Accept names can be served
+	CodeBodyTimeout      Code = "body_timeout"           // the body arrived too slowly
+	CodeTypeMismatch     Code = "content_type_mismatch"  // the stream holds another content type
+	CodeConflict         Code = "conflict"               // others changed the stream again and again meanwhile
+	CodeGap              Code = "gap"                    // records that the reader was owed are gone
+	CodeTooLarge         Code = "too_large"              // a record or body over its limit
+	CodeMediaType        Code = "unsupported_media_type" // a content type that this resource does not take
+	CodeMisdirected      Code = "misdirected_host"       // the Host is not one that this server serves
+	CodeInternal         Code = "internal"               // a fault of the server's
+	CodeUnavailable      Code = "unavailable"            // the server is starting, stopping or overloaded: try again
+	CodeStoreFailed      Code = "store_failed"           // the store takes no more writes until it is opened again
+	CodeStoreFull        Code = "store_full"             // no room left
+)
+
+var statuses = map[Code]int{
+	CodeInvalidName:      400,
+	CodeInvalidPattern:   400,
+	CodeInvalidOffset:    400,
+	CodeInvalidParameter: 400,
+	CodeInvalidBody:      400,
+	CodeInvalidType:      400,
+	CodeInvalidKey:       400,
+	CodeNoTopic:          400,
+	CodeTooManyTopics:    400,
+	CodeCrossOrigin:      403,
+	CodeNotFound:         404,
+	CodeMethodNotAllowed: 405,
+	CodeNotAcceptable:    406,
+	CodeBodyTimeout:      408,
+	CodeTypeMismatch:     409,
+	CodeConflict:         409,
+	CodeGap:              410,
+	CodeTooLarge:         413,
+	CodeMediaType:        415,
+	CodeMisdirected:      421,
+	CodeInternal:         500,
+	CodeUnavailable:      503,
+	CodeStoreFailed:      503,
+	CodeStoreFull:        507,
+}
+
+// Status returns the HTTP status that c is sent with, 500 for an unknown
+// code.
+func (c Code) Status() int {
+	if s, ok := statuses[c]; ok {
+		return s
+	}
+	return 500
+}
