@@ -1,0 +1,30 @@
+# The verbs of this repository; the work itself is in scripts/check.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
+
+.PHONY: help build test soak fmt lint fuzz mutants
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/leat: static, with its version inside
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/leat ./cmd/leat
+
+test: ## everything that CI runs
+	@scripts/check
+
+soak: ## the tests at length (LEAT_SOAK=1), and a minute of fuzzing per target
+	@LEAT_SOAK=1 TEST_TIMEOUT=60m FUZZ_TIME=1m scripts/check test fuzz
+
+fmt: ## rewrite the Go files with gofmt
+	@scripts/check fmt
+
+lint: ## the checks that run no test: gofmt, go vet, staticcheck, go mod tidy
+	@scripts/check format vet lint tidy
+
+fuzz: ## fuzz every target for FUZZ_TIME (5s)
+	@scripts/check fuzz
+
+mutants: ## break each guarantee on purpose and expect its test to fail
+	@scripts/check mutants
