@@ -1,0 +1,165 @@
+// Package frame holds what the stages render, live and socket pass on to each
+// other: the bytes of records in one encoding, in pages that many readers
+// share.
+package frame
+
+import (
+	"sync/atomic"
+
+	"github.com/leat-dev/leat"
+)
+
+// An Encoding is a way to write records down: a pure function, so that a
+// frame can be made again byte for byte. Encodings are compared with ==.
+type Encoding interface {
+	// String returns the name, unique among the encodings.
+	String() string
+
+	// Append appends the frame of r to dst and returns the extended slice.
+	Append(dst []byte, r *leat.Record) []byte
+}
+
+// A Page is a piece of memory with frames in it. What has been written to it
+// never changes. It can be evicted at any time: then frames in it have no
+// bytes any more and are rendered again, byte for byte, from the store.
+type Page struct {
+	bytes atomic.Pointer[[]byte]
+
+	// used says that a frame was read since the cache last looked.
+	used atomic.Bool
+}
+
+// NewPage returns a page over b. The part of b that frames have been made of
+// must not change again; the rest may still be written by the owner.
+func NewPage(b []byte) *Page {
+	p := &Page{}
+	p.bytes.Store(&b)
+	return p
+}
+
+// Evict lets the memory go. Who has a slice of it keeps that slice.
+func (p *Page) Evict() { p.bytes.Store(nil) }
+
+// TakeUsed reports whether a frame of p was read since the last call.
+func (p *Page) TakeUsed() bool { return p.used.Swap(false) }
+
+// Frame returns the frame of n bytes at off, for the record with sequence seq.
+func (p *Page) Frame(seq uint64, off, n int) Frame {
+	return Frame{Seq: seq, page: p, off: uint32(off), n: uint32(n)}
+}
+
+// A Frame is the bytes of one record in one encoding.
+type Frame struct {
+	Seq    uint64 // of the record
+	page   *Page
+	off, n uint32
+}
+
+// Size is the memory that one Frame takes in a feed, in bytes.
+const Size = 24
+
+// Len returns the number of bytes.
+func (f Frame) Len() int { return int(f.n) }
+
+// Evicted reports whether the bytes are gone.
+func (f Frame) Evicted() bool { return f.page.bytes.Load() == nil }
+
+// Bytes returns the bytes, which are immutable, or nil if they are gone.
+func (f Frame) Bytes() []byte {
+	b := f.memory()
+	if b == nil {
+		return nil
+	}
+	return b[f.off : f.off+f.n : f.off+f.n]
+}
+
+// memory returns all of the page that f is in, nil if it was evicted.
+func (f Frame) memory() []byte {
+	b := f.page.bytes.Load()
+	if b == nil {
+		return nil
+	}
+	if !f.page.used.Load() { // do not write to a shared cache line for nothing
+		f.page.used.Store(true)
+	}
+	return *b
+}
+
+// after reports whether f lies directly behind g in the same page.
+func (f Frame) after(g Frame) bool { return f.page == g.page && f.off == g.off+g.n }
+
+// A Ranges is what one write takes: pieces of pages, in order. Frames that
+// are neighbours in memory are one piece. It is scratch memory of a writer,
+// reused from write to write, and belongs to one goroutine.
+type Ranges struct {
+	// Bytes are the pieces. They are immutable.
+	Bytes [][]byte
+
+	frames []Frame
+	skip   int // bytes of the first frame that were sent before
+}
+
+// Reset empties r and drops its references into pages.
+func (r *Ranges) Reset() {
+	clear(r.Bytes)
+	clear(r.frames)
+	r.Bytes, r.frames, r.skip = r.Bytes[:0], r.frames[:0], 0
+}
+
+// Len returns the number of bytes.
+func (r *Ranges) Len() int {
+	n := 0
+	for _, b := range r.Bytes {
+		n += len(b)
+	}
+	return n
+}
+
+// Fill resets r and puts into it frames, in order, the first without its
+// first skip bytes, until they are all in, max bytes are reached (at least
+// one frame is put in, whole, however long), or one is evicted. It reports
+// whether there are any.
+func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
+	r.Reset()
+	r.skip = skip
+	size := -skip
+	start := uint32(0) // of the last piece, in its page
+	for i, f := range frames {
+		memory := f.memory()
+		if memory == nil || i > 0 && size+f.Len() > max {
+			break
+		}
+		size += f.Len()
+		r.frames = append(r.frames, f)
+		end := f.off + f.n
+		switch {
+		case i > 0 && f.after(frames[i-1]):
+			r.Bytes[len(r.Bytes)-1] = memory[start:end:end]
+		case i == 0:
+			start = f.off + uint32(skip)
+			r.Bytes = append(r.Bytes, memory[start:end:end])
+		default:
+			start = f.off
+			r.Bytes = append(r.Bytes, memory[start:end:end])
+		}
+	}
+	return len(r.frames) > 0
+}
+
+// Written tells how far n bytes of r bring a reader: last is the sequence of
+// the last frame that is now sent whole, 0 if none is; sent is the number of
+// bytes of the frame after that, with sequence next, that have been sent.
+func (r *Ranges) Written(n int) (last, next uint64, sent int) {
+	n += r.skip
+	for _, f := range r.frames {
+		if n < f.Len() {
+			if n == 0 {
+				return last, 0, 0
+			}
+			return last, f.Seq, n
+		}
+		n -= f.Len()
+		last = f.Seq
+	}
+	return last, 0, 0
+}

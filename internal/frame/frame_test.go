@@ -1,0 +1,131 @@
+package frame
+
+import (
+	"bytes"
+	"testing"
+)
+
+// pages returns frames a to e: a, b and c lie together, d and e in a second
+// page, apart from each other.
+func pages() (frames []Frame, first, second *Page) {
+	first = NewPage([]byte("aaabbccccc"))
+	second = NewPage([]byte("ddd...e"))
+	return []Frame{
+		first.Frame(1, 0, 3), first.Frame(4, 3, 2), first.Frame(5, 5, 5),
+		second.Frame(9, 0, 3), second.Frame(12, 6, 1),
+	}, first, second
+}
+
+func TestFillJoinsNeighbours(t *testing.T) {
+	frames, _, _ := pages()
+	for _, test := range []struct {
+		skip, max int
+		want      []string
+	}{
+		{0, 100, []string{"aaabbccccc", "ddd", "e"}},
+		{2, 100, []string{"abbccccc", "ddd", "e"}},
+		{0, 10, []string{"aaabbccccc"}},
+		{0, 9, []string{"aaabb"}},
+		{1, 9, []string{"aabbccccc"}},
+		{0, 1, []string{"aaa"}}, // at least one frame, whole
+		{0, 0, []string{"aaa"}},
+	} {
+		var r Ranges
+		if !r.Fill(frames, test.skip, test.max) {
+			t.Fatalf("Fill(skip %d, max %d) found nothing", test.skip, test.max)
+		}
+		var got []string
+		for _, b := range r.Bytes {
+			got = append(got, string(b))
+		}
+		if !equal(got, test.want) {
+			t.Errorf("Fill(skip %d, max %d) = %q, want %q", test.skip, test.max, got, test.want)
+		}
+	}
+}
+
+func equal(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Whatever number of bytes each write takes, a reader that goes on where
+// Written says is sent every byte once.
+func TestWrittenAtEveryCut(t *testing.T) {
+	frames, _, _ := pages()
+	const want = "aaabbcccccddde"
+	for step := 1; step <= len(want)+1; step++ {
+		var got []byte
+		after, next, sent := uint64(0), uint64(0), 0
+		for {
+			var left []Frame
+			for _, f := range frames {
+				if f.Seq > after {
+					left = append(left, f)
+				}
+			}
+			if sent > 0 && left[0].Seq != next {
+				t.Fatalf("step %d: the frame begun is %d, not %d", step, left[0].Seq, next)
+			}
+			var r Ranges
+			if !r.Fill(left, sent, 6) {
+				break
+			}
+			n := min(step, r.Len())
+			got = append(got, bytes.Join(r.Bytes, nil)[:n]...)
+			last, nx, s := r.Written(n)
+			if last > 0 {
+				after = last
+			}
+			next, sent = nx, s
+		}
+		if string(got) != want || after != 12 || sent != 0 {
+			t.Errorf("step %d: sent %q, after %d, %d more bytes", step, got, after, sent)
+		}
+	}
+}
+
+func TestEviction(t *testing.T) {
+	frames, first, second := pages()
+	var r Ranges
+	second.Evict()
+	if !frames[3].Evicted() || frames[0].Evicted() || frames[3].Bytes() != nil {
+		t.Error("Evict did not take the bytes of its own frames alone")
+	}
+	if !r.Fill(frames, 0, 100) || r.Len() != 10 {
+		t.Errorf("Fill goes to the first frame that is gone: got %d bytes, want 10", r.Len())
+	}
+	first.Evict()
+	if r.Fill(frames, 0, 100) {
+		t.Error("Fill found bytes in an evicted page")
+	}
+}
+
+// "used says that a frame was read since the cache last looked."
+func TestTakeUsed(t *testing.T) {
+	frames, first, _ := pages()
+	if first.TakeUsed() {
+		t.Error("a new page was used")
+	}
+	frames[1].Bytes()
+	if !first.TakeUsed() || first.TakeUsed() {
+		t.Error("a page that was read once is used once")
+	}
+}
+
+func TestResetDropsReferences(t *testing.T) {
+	frames, _, _ := pages()
+	var r Ranges
+	r.Fill(frames, 0, 100)
+	r.Reset()
+	if b := r.Bytes[:3]; b[0] != nil || b[2] != nil || r.frames[:5][4].page != nil {
+		t.Error("an idle writer still refers to pages")
+	}
+}

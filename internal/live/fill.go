@@ -1,0 +1,115 @@
+package live
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"github.com/leat-dev/leat/store"
+)
+
+// A queue holds the pages of history that readers wait for: at most one for a
+// feed, so it is never longer than the list of feeds.
+type queue struct {
+	mu     sync.Mutex
+	ready  *sync.Cond
+	wanted []want
+	closed bool
+}
+
+// A want is a page that a feed needs: what follows after, up to upTo.
+type want struct {
+	feed        *feed
+	after, upTo uint64
+}
+
+func (q *queue) put(w want) {
+	q.mu.Lock()
+	q.wanted = append(q.wanted, w)
+	q.mu.Unlock()
+	q.ready.Signal()
+}
+
+// take waits for the next want. It is not ok when the queue is closed.
+func (q *queue) take() (w want, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.wanted) == 0 && !q.closed {
+		q.ready.Wait()
+	}
+	if q.closed {
+		return want{}, false
+	}
+	w = q.wanted[0]
+	q.wanted[0] = want{}
+	q.wanted = q.wanted[1:]
+	return w, true
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.ready.Broadcast()
+}
+
+// requestPage asks the fillers for the page that follows a position. The
+// caller holds the feed's mu and waits in atHole.
+func (l *Live) requestPage(fd *feed, after, upTo uint64) {
+	if !fd.filling {
+		fd.filling = true
+		l.fills.put(want{fd, after, upTo})
+	}
+}
+
+// fill is one of the goroutines that read history, once for all who wait.
+func (l *Live) fill() {
+	for {
+		w, ok := l.fills.take()
+		if !ok {
+			return
+		}
+		var woken []Waker
+		p, err := l.readPage(w)
+		switch {
+		case err == nil:
+			woken = w.feed.addPage(p, nil)
+		case l.ctx.Err() != nil:
+			return
+		default:
+			l.log.Error("history cannot be read; its readers are disconnected", "err", err)
+			woken = w.feed.fillFailed(err, nil)
+		}
+		for _, waker := range woken {
+			waker.Wake()
+		}
+	}
+}
+
+func (l *Live) readPage(w want) (*page, error) {
+	b, err := l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{after: w.after, through: b.Next, order: b.Order}
+	if w.after > 0 && b.Order > 0 {
+		removed, err := l.store.Removed(l.ctx, w.feed.filter, w.after, 0, b.Order)
+		if err != nil {
+			return nil, err
+		}
+		p.setRemoved(removed)
+	}
+	p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
+	return p, nil
+}
+
+// setRemoved keeps of what is gone after the page begins as much as a reader is
+// told: a pattern may match any number of streams.
+func (p *page) setRemoved(removed []store.Removed) {
+	for _, rm := range removed {
+		p.floor = max(p.floor, rm.Through)
+	}
+	slices.SortFunc(removed, func(a, b store.Removed) int { return cmp.Compare(a.Order, b.Order) })
+	p.more = max(0, len(removed)-maxRemoved)
+	p.removed = slices.Clone(removed[p.more:])
+}

@@ -1,0 +1,248 @@
+package live
+
+import (
+	"errors"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/store"
+)
+
+// A Waker is told that a reader has something to look at. Wake must return at
+// once and may be called by any goroutine, also when nothing is new and after
+// the reader was closed.
+type Waker interface{ Wake() }
+
+// A State is what a reader finds.
+type State int
+
+// The states.
+const (
+	// Idle: nothing is due. The Waker is called when that changes.
+	Idle State = iota
+
+	// Due: there are bytes to send.
+	Due
+
+	// Gap: records that were due are gone, and the reader has to be told
+	// before anything else. See Reader.TakeGap.
+	Gap
+
+	// Failed: the reader cannot go on. See Reader.Err.
+	Failed
+)
+
+// ErrOvertaken is why a reader cannot go on that has been sent part of a
+// frame whose record was removed before the rest was sent.
+var ErrOvertaken = errors.New("the record was removed while it was being sent")
+
+// maxRemoved bounds how many streams a gap names, and how many a page keeps.
+const maxRemoved = 16
+
+// A Missing says what a reader was owed and will not get. Reading goes on at
+// its position.
+type Missing struct {
+	// Removed are streams that have lost records after the position, at
+	// most 16; More is the number of further ones.
+	Removed []store.Removed
+	More    int
+}
+
+// A Reader is a place in a feed. Its methods may be called by one goroutine
+// at a time.
+type Reader struct {
+	// Static after construction.
+	live  *Live
+	feed  *feed
+	waker Waker
+
+	// Owned by the caller.
+	after uint64   // the last record sent whole, or passed over
+	next  uint64   // the record that was begun, if sent > 0
+	sent  int      // bytes of it that were sent
+	told  uint64   // the removals that were told or are not owed, by their number
+	floor uint64   // up to here only what the store still had after these counts
+	gap   *Missing // to be told
+
+	// Guarded by the feed's mu.
+	waitsIn *[]*Reader
+	waitsAt int
+	failed  error
+}
+
+// A Start is where a reader begins.
+type Start struct {
+	// After is the position after which it is owed records; 0 is the start
+	// of what there is.
+	After uint64
+
+	// Told is the number of the last removal that it is not to be told of.
+	// A reader that resumes has 0: whatever it missed since is a gap.
+	Told uint64
+}
+
+// Join makes a reader of the feed for a filter and an encoding. It must be
+// closed. w is called when the reader is Idle and something is due.
+func (l *Live) Join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := feedKey{filter.String(), enc}
+	fd := l.feeds[key]
+	if fd == nil {
+		// The head moves under mu only: every record after it will be
+		// listed in the feed that is registered now.
+		l.made++
+		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed}
+		l.feeds[key] = fd
+		l.index.add(fd)
+	}
+	fd.readers++
+	l.readers++
+	return &Reader{live: l, feed: fd, waker: w, after: start.After, told: start.Told}
+}
+
+// Close takes the reader out of its feed. Only the first call does something.
+func (r *Reader) Close() {
+	l, fd := r.live, r.feed
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.feed == nil {
+		return
+	}
+	fd.mu.Lock()
+	fd.unwait(r)
+	fd.mu.Unlock()
+	r.feed = nil
+	l.readers--
+	fd.readers--
+	if fd.readers == 0 {
+		l.index.remove(fd)
+		delete(l.feeds, feedKey{fd.filter.String(), fd.encoding})
+		fd.end()
+	}
+}
+
+// After returns the position: every record up to it that was due has been sent
+// whole, told as gone, or never existed.
+func (r *Reader) After() uint64 { return r.after }
+
+// Between reports whether the reader stands between two frames, where other
+// bytes may be sent.
+func (r *Reader) Between() bool { return r.sent == 0 }
+
+// Err returns why the reader cannot go on.
+func (r *Reader) Err() error {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	if r.failed != nil {
+		return r.failed
+	}
+	return r.feed.failed
+}
+
+// TakeGap returns what the reader has to be told after Peek returned Gap.
+func (r *Reader) TakeGap() *Missing {
+	gap := r.gap
+	r.gap = nil
+	return gap
+}
+
+// Peek fills out with bytes that are due, about size of them, and says what it found.
+// When it finds nothing the position moves up to the head.
+func (r *Reader) Peek(out *frame.Ranges, size int) State {
+	out.Reset()
+	// Loaded first: frames up to head are listed before head is moved.
+	head := r.live.head.Load()
+	fd := r.feed
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	for {
+		switch {
+		case r.gap != nil:
+			return Gap
+		case r.failed != nil || fd.failed != nil:
+			return Failed
+		case r.after >= max(fd.after, r.floor):
+			i := due(fd.frames, r.after)
+			if i == len(fd.frames) {
+				r.after = max(r.after, head)
+				fd.wait(&fd.atEnd, r)
+				return Idle
+			}
+			if state, ok := r.fill(out, fd.frames[i:], size); ok {
+				return state
+			}
+			fd.cutTail(i)
+		default:
+			p, upTo := fd.pageAt(r.after, max(fd.after, r.floor))
+			if p == nil {
+				r.live.requestPage(fd, r.after, upTo)
+				fd.wait(&fd.atHole, r)
+				return Idle
+			}
+			if p.order < r.told && r.after < r.floor {
+				fd.dropPage(p) // read before what the reader was told
+				continue
+			}
+			if r.passRemovals(p) {
+				return Gap
+			}
+			i := due(p.frames, r.after)
+			if i == len(p.frames) {
+				r.after = p.through
+				continue
+			}
+			if state, ok := r.fill(out, p.frames[i:], size); ok {
+				return state
+			}
+			fd.dropPage(p)
+		}
+	}
+}
+
+// fill puts frames into out. It is not ok if the first has no bytes any more.
+func (r *Reader) fill(out *frame.Ranges, frames []frame.Frame, size int) (state State, ok bool) {
+	if r.sent > 0 && frames[0].Seq != r.next {
+		r.failed = ErrOvertaken
+		return Failed, true
+	}
+	return Due, out.Fill(frames, r.sent, size)
+}
+
+// passRemovals looks at what a page of history says is gone, and reports
+// whether the reader has to be told.
+//
+// A removal can reach into what memory still holds, and nobody knows any more
+// whether something before that was removed too. So that what is told is the
+// truth, a reader that is told that records are gone gets none of them, even if
+// it could: up to the last of them it reads what the store had left.
+func (r *Reader) passRemovals(p *page) bool {
+	if r.told >= p.order || r.sent > 0 {
+		return false
+	}
+	since := r.told
+	r.told = p.order
+	if r.after == 0 {
+		return false // the start is the earliest record there is
+	}
+	gap := &Missing{More: p.more}
+	for _, rm := range p.removed {
+		if rm.Order > since && rm.Through > r.after {
+			gap.Removed = append(gap.Removed, rm)
+		}
+	}
+	if gap.Removed == nil {
+		return false
+	}
+	r.gap, r.floor = gap, max(r.floor, p.floor)
+	return true
+}
+
+// Advance moves the position past n bytes of what Peek put into out.
+func (r *Reader) Advance(out *frame.Ranges, n int) {
+	last, next, sent := out.Written(n)
+	if last > 0 {
+		r.after = last
+	}
+	r.next, r.sent = next, sent
+}

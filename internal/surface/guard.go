@@ -1,0 +1,139 @@
+package surface
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/leat-dev/leat"
+)
+
+// GuardOptions say who may use the interface.
+type GuardOptions struct {
+	// CORSOrigins are the origins whose pages may read and publish, such as
+	// https://example.com, or "*" for all, then without credentials. None:
+	// no other origin may.
+	CORSOrigins []string
+
+	// Hosts are names, without port, that are served on a loopback address
+	// beside the loopback names.
+	Hosts []string
+}
+
+// A Guard turns away requests that come from where they should not: by a host
+// name that is not ours (a page that rebinds its name to 127.0.0.1), or from a
+// page of another origin. It answers preflights.
+type Guard struct {
+	next      http.Handler
+	log       *slog.Logger
+	origins   []string
+	anyOrigin bool
+	hosts     []string
+	cross     *http.CrossOriginProtection
+}
+
+// NewGuard returns a Guard before next. An origin that is not one is an error.
+func NewGuard(next http.Handler, log *slog.Logger, o GuardOptions) (*Guard, error) {
+	g := &Guard{next: next, log: log, hosts: o.Hosts, cross: http.NewCrossOriginProtection()}
+	for _, origin := range o.CORSOrigins {
+		if origin == "*" {
+			g.anyOrigin = true
+			continue
+		}
+		if err := g.cross.AddTrustedOrigin(origin); err != nil {
+			return nil, leat.Errorf(leat.CodeInvalidParameter, "%q is not an origin: %w", origin, err).
+				Advise("An origin is a scheme, a host and perhaps a port, such as https://example.com or http://localhost:3000.")
+		}
+		g.origins = append(g.origins, origin)
+	}
+	return g, nil
+}
+
+// exposed are the response fields that a page of another origin may read.
+const exposed = "Retry-After"
+
+func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	if err := g.checkHost(r); err != nil {
+		WriteError(w, r, g.log, err)
+		return
+	}
+	allowed := g.allow(w, r)
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		g.preflight(w, allowed)
+		return
+	}
+	if !(allowed && g.anyOrigin) {
+		if err := g.cross.Check(r); err != nil {
+			WriteError(w, r, g.log, leat.Errorf(leat.CodeCrossOrigin, "a page of %s may not do this: %w", r.Header.Get("Origin"), err).
+				Advise("Start the server with --cors-origin and that origin to allow it."))
+			return
+		}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// allow sets what CORS asks for, and reports whether the request has an origin
+// that may read the answer.
+func (g *Guard) allow(w http.ResponseWriter, r *http.Request) bool {
+	if len(g.origins) == 0 && !g.anyOrigin {
+		return false
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	switch {
+	case origin == "":
+		return false
+	case slices.Contains(g.origins, origin):
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+	case g.anyOrigin:
+		h.Set("Access-Control-Allow-Origin", "*")
+	default:
+		return false
+	}
+	h.Set("Access-Control-Expose-Headers", exposed)
+	return true
+}
+
+func (g *Guard) preflight(w http.ResponseWriter, allowed bool) {
+	if allowed {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+		h.Set("Access-Control-Allow-Headers", "Content-Type, Last-Event-ID, Cache-Control")
+		h.Set("Access-Control-Max-Age", "7200")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// checkHost lets only loopback names through on a loopback address: a page
+// whose name was rebound to 127.0.0.1 is on the same origin as we are and
+// shows in nothing but the Host field.
+func (g *Guard) checkHost(r *http.Request) error {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return nil
+	}
+	addr, err := netip.ParseAddrPort(local.String())
+	if err != nil || !addr.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(g.hosts, host) {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+		return nil
+	}
+	return leat.Errorf(leat.CodeMisdirected, "this server listens on a loopback address and does not serve the host %q", r.Host).
+		Advise("Use localhost or 127.0.0.1, or start the server with --allow-host and that name, for example behind a proxy that passes the Host on.")
+}

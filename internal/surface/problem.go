@@ -1,0 +1,63 @@
+// Package surface holds what the surfaces of the HTTP interface share: problem
+// documents, the guard against foreign hosts and origins, content negotiation,
+// and the connection of a response to package socket.
+package surface
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/leat-dev/leat"
+)
+
+// WriteError answers with err as a problem document (RFC 9457). Errors that are
+// not *leat.Error become a plain 500 that says nothing of their text. Faults of
+// the server are logged.
+func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	e := leat.AsError(err)
+	status := e.Code.Status()
+	if status >= 500 && e.Code != leat.CodeUnavailable {
+		log.Error("request failed", "method", r.Method, "path", r.URL.Path, "code", e.Code, "err", err, "cause", e.Cause)
+	}
+	doc := make(map[string]any, 5+len(e.Fields))
+	for name, value := range e.Fields {
+		doc[name] = value
+	}
+	doc["status"] = status
+	doc["title"] = http.StatusText(status)
+	doc["code"] = e.Code
+	doc["detail"] = e.Detail
+	if e.Advice != "" {
+		doc["advice"] = e.Advice
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable && e.Code == leat.CodeUnavailable {
+		h.Set("Retry-After", "2")
+	}
+	WriteJSON(w, status, doc)
+}
+
+// WriteJSON answers with v, which must be encodable, on one line. The content
+// type is application/json unless the header has another.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a mistake in this program, not in a request
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	// The client may be gone: there is nobody left to tell.
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// MethodNotAllowed answers 405 with the methods that there are.
+func MethodNotAllowed(w http.ResponseWriter, r *http.Request, log *slog.Logger, allow string) {
+	w.Header().Set("Allow", allow)
+	WriteError(w, r, log, leat.Errorf(leat.CodeMethodNotAllowed, "%s does not have the method %s", r.URL.Path, r.Method).
+		Advise("It has "+allow+"."))
+}
