@@ -1,0 +1,164 @@
+// Package client publishes to Leat servers and subscribes to them, or to any
+// other server of text/event-stream, over connections that it mends itself.
+//
+// [Client] is a Leat server seen from here:
+//
+//	c := &client.Client{URL: "http://127.0.0.1:8080"}
+//	receipt, err := c.Publish(ctx, client.Text("news", "it works"))
+//
+//	for event, err := range c.Subscribe(ctx, client.Query{Topics: []string{"news"}}, client.SubscribeOptions{}) {
+//		if err != nil {
+//			return err // the server refused, or ctx ended
+//		}
+//		if event.Gap != nil {
+//			// records that were due are gone: event.Gap says which
+//		}
+//	}
+//
+// [Subscribe] does the same for the URL of any event stream. [Publisher]
+// publishes many messages in batches, in order.
+//
+// Errors are *leat.Error. One that the server sent has the members of its
+// problem document, and its status in the field "status"; one without that
+// field was made here, for example with code leat.CodeUnavailable because
+// there is no server. The package imports only the standard library and
+// packages leat and sse.
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"syscall"
+
+	"github.com/leat-dev/leat"
+)
+
+// DefaultURL is where a Leat server listens if it is told nothing else.
+const DefaultURL = "http://127.0.0.1:8080"
+
+// CodeAnswer is the code of an error about an answer that could not be
+// understood: a status without a problem document, or a content type that was
+// not asked for. Such an answer is that of another program than Leat.
+const CodeAnswer leat.Code = "unexpected_answer"
+
+// A Client is a Leat server, seen from a program that uses it. The zero value
+// is the server at [DefaultURL]. Its methods may be called by many goroutines
+// at once; its fields must not change after the first call.
+type Client struct {
+	// URL is where the server is, such as https://example.org or
+	// https://example.org/leat. Empty means DefaultURL.
+	URL string
+
+	// HTTP sends the requests. Nil means http.DefaultClient. Its Timeout is
+	// not used, since it would cut every subscription.
+	HTTP *http.Client
+
+	// Header is added to each request.
+	Header http.Header
+
+	// Prepare, if it is not nil, is called with each request before it is
+	// sent, for example to add a fresh token. An error ends the call that
+	// the request was made for.
+	Prepare func(*http.Request) error
+}
+
+// endpoint returns the URL of a path below c.URL.
+func (c *Client) endpoint(path string, query url.Values) (string, error) {
+	base := c.URL
+	if base == "" {
+		base = DefaultURL
+	}
+	u, err := url.Parse(base)
+	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		err = errors.New("it needs a scheme and a host")
+	}
+	if err != nil {
+		return "", leat.Errorf(leat.CodeInvalidParameter, "%q is not the URL of a server: %w", base, err).
+			Advise("Write it like " + DefaultURL + ".")
+	}
+	u = u.JoinPath(path)
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// sender sends requests of one kind: what Client and SubscribeOptions share.
+type sender struct {
+	http    http.Client
+	header  http.Header
+	prepare func(*http.Request) error
+}
+
+func newSender(hc *http.Client, header http.Header, prepare func(*http.Request) error) sender {
+	if hc == nil {
+		hc = http.DefaultClient
+	}
+	s := sender{http: *hc, header: header, prepare: prepare}
+	// Client.Timeout covers the reading of the body, which here may last
+	// for days. Contexts bound what needs a bound.
+	s.http.Timeout = 0
+	return s
+}
+
+// do sends req with the user's headers, which do not replace those that are
+// set already. The caller closes the body.
+func (s *sender) do(req *http.Request) (*http.Response, error) {
+	for name, values := range s.header {
+		if _, ours := req.Header[http.CanonicalHeaderKey(name)]; !ours {
+			req.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	// The transport sends req.Host and ignores the header of that name.
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	if s.prepare != nil {
+		if err := s.prepare(req); err != nil {
+			return nil, &prepareError{err}
+		}
+	}
+	return s.http.Do(req)
+}
+
+// A prepareError is what the user's Prepare returned. It is handed back as it
+// is and nothing is tried again.
+type prepareError struct{ err error }
+
+func (e *prepareError) Error() string { return e.err.Error() }
+func (e *prepareError) Unwrap() error { return e.err }
+
+// unreachable turns an error of the network into one for the caller.
+func unreachable(target string, err error) *leat.Error {
+	where := target
+	if u, perr := url.Parse(target); perr == nil {
+		where = u.Scheme + "://" + u.Host
+	}
+	// A url.Error repeats method and URL, which where says already.
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return leat.Errorf(leat.CodeUnavailable, "no server at %s: %w", where, err).
+			Advise("Start one with `leat serve`, or name the address of one that runs.")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return leat.Errorf(leat.CodeUnavailable, "%s closed the connection: %w", where, err)
+	}
+	return leat.Errorf(leat.CodeUnavailable, "%s could not be reached: %w", where, err)
+}
+
+// refusedAddress is a URL that no request can be made of.
+func refusedAddress(target string, err error) *leat.Error {
+	return leat.Errorf(leat.CodeInvalidParameter, "no request can be made for %q: %w", target, err)
+}
+
+// statusText is "404 Not Found", whatever the server called it.
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return fmt.Sprintf("%d %s", status, text)
+	}
+	return fmt.Sprintf("status %d", status)
+}

@@ -1,0 +1,184 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/sse"
+)
+
+// connect makes one connection and hands over what arrives on it. The
+// connection is closed when it returns.
+func (s *subscription) connect(ctx context.Context, yield func(Event) bool) ending {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := sendable(s.lastID); err != nil {
+		return ending{err: err}
+	}
+	req, err := s.request(ctx)
+	if err != nil {
+		return ending{err: refusedAddress(s.url, err)}
+	}
+	w := newWatch(s.options.Stall, cancel)
+	w.begin()
+	resp, err := s.sender.do(req)
+	w.end()
+	if err != nil {
+		return s.broken(ctx, err)
+	}
+	defer resp.Body.Close()
+	resp.Body = &watchedBody{resp.Body, w}
+	if end := accept(resp); end != nil {
+		return *end
+	}
+	s.connected = true
+	s.notify(Notice{Kind: Connected, LastEventID: s.lastID})
+	return s.read(ctx, resp.Body, yield)
+}
+
+// request makes the request for one attempt.
+func (s *subscription) request(ctx context.Context) (*http.Request, error) {
+	var body io.Reader
+	if s.options.Body != nil {
+		body = bytes.NewReader(s.options.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, s.options.Method, s.url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", sse.MediaType)
+	req.Header.Set("Cache-Control", "no-cache")
+	// The transport would ask for gzip, which holds events back.
+	req.Header.Set("Accept-Encoding", "identity")
+	if s.lastID != "" {
+		req.Header.Set("Last-Event-ID", s.lastID)
+	}
+	return req, nil
+}
+
+// accept returns how the attempt ended, if the answer is no event stream.
+func accept(resp *http.Response) *ending {
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK && mediaType(resp.Header) == sse.MediaType:
+		return nil
+	case status == http.StatusOK:
+		e := leat.Errorf(CodeAnswer, "%s is no event stream: its content type is %q, not %s",
+			resp.Request.URL.Redacted(), resp.Header.Get("Content-Type"), sse.MediaType)
+		return &ending{err: e.With("status", status).Advise("Check the address.")}
+	case status == http.StatusNoContent:
+		return &ending{stop: true}
+	case status == http.StatusTooManyRequests, status >= 500:
+		return &ending{err: readProblem(resp), again: true, after: retryAfter(resp.Header, time.Now())}
+	}
+	return &ending{err: readProblem(resp)}
+}
+
+// read hands over the events of a stream until it ends.
+func (s *subscription) read(ctx context.Context, body io.Reader, yield func(Event) bool) ending {
+	began, delivered := time.Now(), 0
+	useful := func() bool { return time.Since(began) >= stable }
+	dec := sse.NewDecoder(body, &sse.Options{
+		MaxEventBytes: s.options.MaxEventBytes,
+		LastEventID:   s.lastID,
+		OnRetry:       s.setRetry,
+		OnComment:     func(text []byte) { s.notify(Notice{Kind: Comment, Comment: string(text)}) },
+	})
+	for ev, err := range dec.Events() {
+		if err == nil {
+			err = ctx.Err() // more may be buffered than the caller wants
+		}
+		if err != nil {
+			s.lastID = dec.LastEventID()
+			end := s.broken(ctx, err)
+			end.useful = useful()
+			return end
+		}
+		s.lastID = ev.ID
+		if isCursor(&ev) {
+			s.notify(Notice{Kind: Moved, LastEventID: s.lastID})
+			continue
+		}
+		delivered++
+		if !yield(newEvent(&ev)) {
+			return ending{stop: true}
+		}
+	}
+	// A block without data may have moved the id since the last event.
+	s.lastID = dec.LastEventID()
+	// A server that ends each answer by itself, having sent something, is not
+	// in trouble.
+	return ending{
+		err:    leat.Errorf(leat.CodeUnavailable, "the server ended the stream"),
+		again:  true,
+		useful: delivered > 0 || useful(),
+	}
+}
+
+// broken is the ending of a connection that failed.
+func (s *subscription) broken(ctx context.Context, err error) ending {
+	var own *prepareError
+	var large *sse.TooLargeError
+	switch {
+	case errors.As(err, &own):
+		return ending{err: own.err}
+	case errors.As(err, &large):
+		// Another connection would meet the same event again.
+		e := leat.Errorf(leat.CodeTooLarge, "the event after %q is larger than the limit of %d bytes: %w", s.lastID, large.Limit, err)
+		return ending{err: e.Advise("Raise SubscribeOptions.MaxEventBytes.")}
+	case ctx.Err() != nil:
+		cause := context.Cause(ctx)
+		return ending{err: cause, again: true, silent: errors.Is(cause, errStalled)}
+	}
+	return ending{err: unreachable(s.url, err), again: true}
+}
+
+// errStalled is the cause of a stall, for those who ask how it ended.
+var errStalled = errors.New("stalled")
+
+// A watch cancels a connection on which nothing arrives. It runs only while
+// something is waited for: the time that the caller takes for an event is no
+// silence of the server.
+type watch struct {
+	limit time.Duration // less than 0: none
+	timer *time.Timer
+}
+
+func newWatch(limit time.Duration, cancel context.CancelCauseFunc) *watch {
+	w := &watch{limit: limit}
+	if limit > 0 {
+		silence := leat.Errorf(leat.CodeUnavailable, "nothing arrived for %v", limit)
+		silence.Cause = errStalled
+		w.timer = time.AfterFunc(limit, func() { cancel(silence) })
+		w.timer.Stop()
+	}
+	return w
+}
+
+func (w *watch) begin() {
+	if w.timer != nil {
+		w.timer.Reset(w.limit)
+	}
+}
+
+func (w *watch) end() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// A watchedBody is a body whose every read has to bring something in time.
+type watchedBody struct {
+	io.ReadCloser
+	watch *watch
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.watch.begin()
+	defer b.watch.end()
+	return b.ReadCloser.Read(p)
+}

@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"context"
+	"time"
+
+	"github.com/leat-dev/leat"
+)
+
+// An Append is one record to be appended to a stream, as a publisher sent it.
+type Append struct {
+	// Stream is the name of the stream. It is made if it does not exist.
+	Stream string
+
+	// Type is the event type, empty for none.
+	Type string
+
+	// Key is the publisher's own name for the record, empty for none. If a
+	// record of the last Options.KeyWindow in the same stream has it, this
+	// one is not stored again.
+	Key string
+
+	// Form says how Data is to be read.
+	Form Form
+
+	// ContentType is the type that the publisher declared, for FormBody
+	// only, empty if it declared none.
+	ContentType string
+
+	// Data is the payload in that form. It is immutable from the call on:
+	// stores and readers may share it for as long as they live.
+	Data []byte
+}
+
+// A Form says what a publisher has told of a payload. What becomes of it
+// depends on the content type of the stream, which only the journal knows.
+type Form uint8
+
+const (
+	// FormBody is a body as it came, of the ContentType given. Without one
+	// it takes the type that the stream has, or makes an
+	// application/octet-stream.
+	FormBody Form = iota
+
+	// FormText is text that came without a type of its own, such as a field
+	// of a form. It takes the type that the stream has, or makes a
+	// text/plain.
+	FormText
+
+	// FormValue is the JSON text that is the data of an envelope: the value
+	// itself in a JSON stream, and a string in a text stream, whose text is
+	// the payload. A string makes a text/plain, any other value an
+	// application/json.
+	FormValue
+
+	// FormBytes is bytes that an envelope marked as such by its encoding.
+	// They fit any binary stream and no other, and make an
+	// application/octet-stream.
+	FormBytes
+)
+
+// An Appended says where a record is.
+type Appended struct {
+	Offset leat.Offset
+	Time   time.Time
+
+	// Duplicate says that nothing was stored: Offset and Time are those of
+	// the record that was stored with this key before.
+	Duplicate bool
+}
+
+// Append appends records, each an atomic append of its own, and returns when
+// they have reached the durability class of the store.
+//
+// It is exact about failure. Records are stored in order, and nothing that
+// stands after one that was not stored is ever stored. The results are those
+// of the records that are in the log, and if they are fewer than the arguments
+// the error says why the next one is not. For that, records of another stream
+// are not submitted before those that stand in front of them are durable: one
+// commit for each run of records of one stream. Who needs no order between
+// streams calls Append from several goroutines.
+//
+// If ctx ends, its error is returned as it is, and records after those in the
+// results may have been stored or may still be. The same holds for an error
+// of the store that leaves open what it stored. Publishers that want to be
+// sure repeat the call with the same keys.
+//
+// The error may be shared with other callers. It must not be changed.
+func (j *Journal) Append(ctx context.Context, as ...Append) ([]Appended, error) {
+	done := make([]Appended, 0, len(as))
+	for len(done) < len(as) {
+		run := as[len(done):]
+		for i := range run {
+			if run[i].Stream != run[0].Stream {
+				run = run[:i]
+				break
+			}
+		}
+		got, err := j.appendRun(ctx, run)
+		done = append(done, got...)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// maxTries bounds how often in a row an append is computed without any of it
+// being stored. Conflicts come from other processes or from a stream that is
+// removed at the same moment; a hundred local callers conflict with nobody.
+const maxTries = 64
+
+// appendRun appends records of one stream. It reads what is not known of the
+// stream, prepares the records for its content type and submits them; what
+// turns out to be computed from a state that is not current goes round again.
+func (j *Journal) appendRun(ctx context.Context, run []Append) ([]Appended, error) {
+	if err := leat.CheckName(run[0].Stream); err != nil {
+		return nil, err
+	}
+	s, err := j.hold(run[0].Stream)
+	if err != nil {
+		return nil, err
+	}
+	defer j.release(s)
+	done := make([]Appended, 0, len(run))
+	for tries := 0; tries < maxTries; tries++ {
+		rest := run[len(done):]
+		v, err := j.know(ctx, s, j.keyed(rest))
+		if err != nil {
+			return done, err
+		}
+		sub, refusal := j.prepare(s, v, rest)
+		if sub == nil {
+			current, err := j.confirmType(ctx, s, v)
+			if err != nil {
+				return done, err
+			}
+			if current {
+				return done, refusal
+			}
+			continue
+		}
+		got, unsure, err := j.submit(ctx, sub)
+		if unsure > 0 {
+			got, err = j.confirmDuplicates(ctx, sub, got, unsure, err)
+		}
+		done = append(done, got...)
+		if err != nil || len(done) == len(run) {
+			return done, err
+		}
+		if len(got) > 0 {
+			tries = 0
+		}
+	}
+	return done, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
+		Advise("Repeat the request, with the same key if it has one.")
+}
+
+// keyed reports whether the keys of the stream must be known to append run.
+func (j *Journal) keyed(run []Append) bool {
+	if j.window < 0 {
+		return false
+	}
+	for i := range run {
+		if run[i].Key != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// prepare makes a submission of the records of run that the stream takes, up
+// to the first that it refuses. If that is the very first there is no
+// submission, and the error is the reason.
+func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) {
+	sub := &submission{stream: s, made: !v.exists, typ: v.typ}
+	sub.records = make([]leat.Record, 0, len(run))
+	for i := range run {
+		a := &run[i]
+		if !v.exists && i == 0 {
+			typ, err := typeFor(a)
+			if err != nil {
+				return nil, err
+			}
+			sub.typ = typ
+		}
+		data, err := j.check(sub.typ, a)
+		if err != nil {
+			if i == 0 {
+				return nil, err
+			}
+			break
+		}
+		sub.keyed = sub.keyed || a.Key != "" && j.window >= 0
+		sub.records = append(sub.records, leat.Record{
+			Stream: s.name, Kind: sub.typ.kind, Type: a.Type, Key: a.Key, Data: data,
+		})
+	}
+	return sub, nil
+}
+
+// check returns the payload that a record has in a stream of a content type,
+// or why the stream does not take it.
+func (j *Journal) check(typ contentType, a *Append) ([]byte, error) {
+	if err := checkType(a.Type); err != nil {
+		return nil, err
+	}
+	if err := checkKey(a.Key); err != nil {
+		return nil, err
+	}
+	data, err := payload(typ, a)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > j.maxRecord {
+		return nil, leat.Errorf(leat.CodeTooLarge, "the record has %d bytes and the limit is %d", len(data), j.maxRecord).
+			Advise("Send smaller records, or start the server with a larger --max-record.")
+	}
+	return data, nil
+}
+
+// confirmType reports whether a refusal of records for the sake of what was
+// known of the stream still holds. The refusal is an answer like any other:
+// it must be true of the store, not of a hint.
+func (j *Journal) confirmType(ctx context.Context, s *stream, v view) (bool, error) {
+	if !v.exists {
+		return true, nil // the content refused itself
+	}
+	info, err := j.st.Stream(ctx, s.name)
+	if err != nil {
+		return false, err
+	}
+	if info.Version != 0 && info.ContentType == v.typ.text {
+		return true, nil
+	}
+	j.forget(s, v.gen)
+	return false, nil
+}
+
+// confirmDuplicates checks the results at the end of got for which nothing
+// was committed after they had been computed: duplicates by what the journal
+// remembers. A commit would have proved that the stream is still the one that
+// has those records. Without one a read must: a stream that was made later
+// has an ID that is greater than all of their sequences.
+func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission, got []Appended, unsure int, err error) ([]Appended, error) {
+	sure := len(got) - unsure
+	info, rerr := j.st.Stream(ctx, sub.stream.name)
+	if rerr != nil {
+		return got[:sure], rerr
+	}
+	for i := sure; i < len(got); i++ {
+		if info.Version == 0 || info.ID > got[i].Offset.Seq {
+			j.forget(sub.stream, sub.gen)
+			return got[:i], err
+		}
+	}
+	return got, err
+}

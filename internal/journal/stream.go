@@ -1,0 +1,266 @@
+package journal
+
+import (
+	"container/list"
+	"context"
+	"time"
+
+	"github.com/leat-dev/leat"
+)
+
+// A stream is what the journal remembers of a stream: hints, each proved by
+// the version of the Tx that was computed from them, or read again before
+// something is refused because of them. All fields are guarded by the
+// journal's mu, except name.
+type stream struct {
+	name string
+
+	// users counts the callers and the group that hold it. With none it is
+	// in the list of the idle, from which it may be evicted.
+	users int
+	idle  *list.Element
+	cost  int64 // counted in Journal.used
+
+	// What an Info said and own commits have added to it, if known. gen
+	// tells one such chain from the next.
+	known   bool
+	gen     uint64
+	version uint64 // 0: the stream does not exist
+	typ     contentType
+	last    uint64
+	end     int64
+
+	// keys is nil if they were not read, and while somebody reads them.
+	keys *keys
+
+	// loading is closed when the caller that reads from the store is done.
+	// It is nil if nobody does.
+	loading chan struct{}
+
+	queue   []*submission // not yet in a group, oldest first
+	waiting bool          // in Journal.waiting
+}
+
+// streamOverhead is about what a stream costs in memory beside its name, type
+// and keys.
+const streamOverhead = 512
+
+// A view is what a caller sees of a stream at one moment.
+type view struct {
+	exists bool
+	typ    contentType
+	gen    uint64
+}
+
+// readBytes is how much of a stream is read at once when its keys are wanted,
+// and maxLoads how many callers do so at a time: together they bound the
+// memory that this takes.
+const (
+	readBytes = 256 << 10
+	maxLoads  = 16
+)
+
+// hold returns the stream of that name, which stays in memory until release.
+func (j *Journal) hold(name string) (*stream, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil, errClosed
+	}
+	s := j.streams[name]
+	if s == nil {
+		s = &stream{name: name}
+		j.streams[name] = s
+	}
+	j.pin(s)
+	return s, nil
+}
+
+// pin keeps s from being evicted. mu is held.
+func (j *Journal) pin(s *stream) {
+	s.users++
+	if s.idle != nil {
+		j.idle.Remove(s.idle)
+		s.idle = nil
+	}
+}
+
+// release undoes hold.
+func (j *Journal) release(s *stream) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unpin(s)
+}
+
+// unpin undoes pin, and evicts the streams that were used longest ago if
+// together they take too much memory. mu is held.
+func (j *Journal) unpin(s *stream) {
+	s.users--
+	if s.users > 0 {
+		return
+	}
+	cost := streamOverhead + int64(2*len(s.name)+len(s.typ.text))
+	if s.keys != nil {
+		cost += s.keys.bytes
+	}
+	j.used += cost - s.cost
+	s.cost = cost
+	s.idle = j.idle.PushFront(s)
+	for j.used > j.memory && j.idle.Len() > 0 {
+		old := j.idle.Remove(j.idle.Back()).(*stream)
+		j.used -= old.cost
+		delete(j.streams, old.name)
+	}
+}
+
+// forget drops what was known of s, if it still is what generation gen knew.
+// Keys stay: they are true up to the sequence they go to.
+func (j *Journal) forget(s *stream, gen uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.gen == gen {
+		s.forget()
+	}
+}
+
+// forget drops what was known of s. mu is held.
+func (s *stream) forget() {
+	s.known = false
+	s.gen++
+}
+
+// keysCurrent reports whether the keys of all records are known that the
+// current version has. mu is held.
+func (s *stream) keysCurrent() bool {
+	return s.keys != nil && s.keys.through >= s.last
+}
+
+// know makes s known, and its keys too if they are asked for, and returns what
+// is known. Reading is done here, on the goroutine of the caller who needs it
+// and for no longer than its ctx: nobody waits for it but those who append to
+// the same stream, and for the keys only those who append with a key.
+func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) {
+	for {
+		j.mu.Lock()
+		if s.known && (!keys || s.keysCurrent()) {
+			v := view{exists: s.version != 0, typ: s.typ, gen: s.gen}
+			j.mu.Unlock()
+			return v, nil
+		}
+		if other := s.loading; other != nil {
+			j.mu.Unlock()
+			select {
+			case <-other:
+			case <-ctx.Done():
+				return view{}, ctx.Err()
+			}
+			continue
+		}
+		s.loading = make(chan struct{})
+		known := s.known
+		j.mu.Unlock()
+
+		var err error
+		if known {
+			err = j.loadKeys(ctx, s)
+		} else {
+			err = j.loadInfo(ctx, s)
+		}
+		j.mu.Lock()
+		close(s.loading)
+		s.loading = nil
+		j.mu.Unlock()
+		if err != nil {
+			return view{}, err
+		}
+	}
+}
+
+// loadInfo reads what the store knows of s.
+func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
+	info, err := j.st.Stream(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.known = true
+	s.version, s.last, s.end = info.Version, info.Last, info.End
+	s.typ = contentType{}
+	if info.Version != 0 {
+		s.typ = storedType(info.ContentType)
+	}
+	switch {
+	case info.Last == 0:
+		s.keys = newKeys(0) // no record, no key
+	case s.keys != nil && info.ID > s.keys.through:
+		s.keys = nil // they are those of an earlier stream of that name
+	}
+	return nil
+}
+
+// loadKeys reads the keys of the records that s.keys does not go to. While it
+// does, appends without a key go on.
+func (j *Journal) loadKeys(ctx context.Context, s *stream) error {
+	select {
+	case j.loads <- struct{}{}:
+		defer func() { <-j.loads }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	j.mu.Lock()
+	k, gen, upTo := s.keys, s.gen, s.last
+	s.keys = nil // ours alone until they are complete
+	j.mu.Unlock()
+
+	since := j.since()
+	if k == nil {
+		after, err := j.st.At(ctx, since)
+		if err != nil {
+			return err
+		}
+		k = newKeys(after)
+	}
+	err := j.readKeys(ctx, s.name, k, upTo, since)
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err == nil && s.gen == gen {
+		// What has been committed meanwhile was committed by this journal,
+		// and without keys, since appends with one wait for us.
+		k.through = max(k.through, s.last)
+	}
+	s.keys = k
+	return err
+}
+
+// readKeys adds to k the records of a stream up to a sequence. What it has
+// read counts even if it fails.
+func (j *Journal) readKeys(ctx context.Context, name string, k *keys, upTo uint64, since time.Time) error {
+	for k.through < upTo {
+		b, err := j.st.ReadStream(ctx, name, k.through, upTo, readBytes)
+		if err != nil {
+			return err
+		}
+		for i := range b.Records {
+			if r := &b.Records[i]; r.Key != "" {
+				k.add(r, since)
+			}
+		}
+		if b.Next <= k.through {
+			return lagging(name, upTo)
+		}
+		k.through = b.Next
+	}
+	return nil
+}
+
+// lagging is the error for a store that tells of a record and then does not
+// have it. See store.Abilities.ReadAfterWrite.
+func lagging(name string, upTo uint64) error {
+	return leat.Errorf(leat.CodeUnavailable, "the store has not yet caught up with the topic %q at %d", name, upTo).
+		Advise("Repeat the request.")
+}
+
+// since returns the time from which on keys count.
+func (j *Journal) since() time.Time { return j.now().Add(-j.window) }

@@ -1,0 +1,126 @@
+package render
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/sse"
+)
+
+// The event types of our own. Publishers may not use types that begin with
+// leat.
+const (
+	typeCursor = "leat.cursor"
+	typeGap    = "leat.gap"
+)
+
+// AppendOpening appends the first block of a stream of events: a comment, so
+// that bytes flow at once, the reconnection time, and the position that the
+// stream starts from.
+func AppendOpening(dst []byte, retry time.Duration, position leat.Offset) []byte {
+	dst = append(dst, ": leat\n"...)
+	return AppendCursor(AppendRetry(dst, retry), position)
+}
+
+// AppendCursor appends a block that moves the client's Last-Event-ID. It is a
+// named event with empty data, because Firefox does not commit the id of a
+// block that has only an id; no onmessage is called for it.
+func AppendCursor(dst []byte, position leat.Offset) []byte {
+	return mustBlock(dst, typeCursor, position, nil)
+}
+
+// AppendRetry appends a block that sets the client's reconnection time.
+func AppendRetry(dst []byte, retry time.Duration) []byte {
+	dst, err := sse.AppendRetry(dst, retry)
+	if err != nil {
+		panic(err) // our own times are in range
+	}
+	return dst
+}
+
+// AppendComment appends a heartbeat that moves nothing.
+func AppendComment(dst []byte) []byte { return sse.AppendComment(dst, "") }
+
+// AppendBusy appends all that a client gets that cannot be served now: when to
+// come back. It has no position, so the client keeps its own.
+func AppendBusy(dst []byte, retry time.Duration) []byte {
+	return AppendRetry(sse.AppendComment(dst, "leat: no room for another reader now, come back later"), retry)
+}
+
+// The reasons of gaps that removals cause; store.Loss has the others.
+const (
+	ReasonTrimmed  = "trimmed"  // records of a stream were removed
+	ReasonReplaced = "replaced" // the stream was deleted
+)
+
+// A Gap says which records are gone that a reader was owed.
+type Gap struct {
+	Reason string
+	Asked  string      // the offset that the reader came with, as it came
+	Next   leat.Offset // reading goes on after it
+	Topics []GapTopic
+	More   int // further topics
+}
+
+// A GapTopic is a topic that has lost records.
+type GapTopic struct {
+	Topic   string      `json:"topic"`
+	Through leat.Offset `json:"through"` // the last record that is gone
+}
+
+// Bounds of a private block, of 4 KiB in all.
+const (
+	maxGapTopics = 3 << 10 // bytes of topics in a gap
+	maxAsked     = 128     // bytes of what the reader came with
+)
+
+// AppendGap appends the block that tells a reader of a gap. A gap that names
+// no topics although its reason is about topics appends nothing.
+func AppendGap(dst []byte, g *Gap) []byte {
+	aboutTopics := g.Reason == ReasonTrimmed || g.Reason == ReasonReplaced
+	if aboutTopics && len(g.Topics) == 0 && g.More == 0 {
+		return dst
+	}
+	data := append([]byte(nil), `{"reason":`...)
+	data = appendString(data, g.Reason)
+	data = append(data, `,"asked":`...)
+	data = appendString(data, strings.ToValidUTF8(g.Asked[:min(len(g.Asked), maxAsked)], "\uFFFD"))
+	data = append(data, `,"next":"`...)
+	data = append(g.Next.AppendTo(data), '"')
+	if aboutTopics {
+		data = g.appendTopics(data)
+	}
+	return mustBlock(dst, typeGap, g.Next, append(data, '}'))
+}
+
+func (g *Gap) appendTopics(data []byte) []byte {
+	data = append(data, `,"topics":[`...)
+	start, more := len(data), g.More
+	for i, t := range g.Topics {
+		if len(data)-start+len(t.Topic) > maxGapTopics {
+			more += len(g.Topics) - i
+			break
+		}
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(data, `{"topic":`...)
+		data = appendString(data, t.Topic)
+		data = append(data, `,"through":"`...)
+		data = append(t.Through.AppendTo(data), `"}`...)
+	}
+	data = append(data, `],"more":`...)
+	return strconv.AppendInt(data, int64(more), 10)
+}
+
+// mustBlock appends an event of our own. It cannot be refused.
+func mustBlock(dst []byte, typ string, id leat.Offset, data []byte) []byte {
+	var text [40]byte
+	dst, err := sse.AppendEvent(dst, id.AppendTo(text[:0]), typ, data)
+	if err != nil {
+		panic(err)
+	}
+	return dst
+}

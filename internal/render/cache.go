@@ -1,0 +1,201 @@
+package render
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+)
+
+// DefaultMemory is the bound of a Cache when none is given, in bytes.
+const DefaultMemory = 64 << 20
+
+// tailPage is the size of the pages that live frames are gathered in. A frame
+// larger than a quarter of it has a page of its own.
+const tailPage = 64 << 10
+
+// A Cache makes frames and holds their pages under one bound. When a page is
+// added and the bound is passed, the oldest pages go; a page of history that
+// was read since it was last looked at is passed over once, which comes close
+// to least recently used without a lock in the readers' way. The pages that
+// are still being filled are never evicted.
+//
+// All methods may be called by many goroutines at once.
+type Cache struct {
+	bound int64 // static
+
+	mu      sync.Mutex
+	used    int64                     // bytes of pages and of the feeds' lists of frames
+	evicted uint64                    // pages evicted so far
+	queue   list.List                 // of *entry, oldest first
+	open    map[frame.Encoding]*entry // tail pages being filled
+	scratch []byte                    // where a page of history is rendered before its size is known
+}
+
+// entry is a page in the queue. Its fields are guarded by the mu of the Cache.
+type entry struct {
+	page    *frame.Page
+	place   *list.Element // nil when evicted or released
+	memory  []byte        // the page's, to append to while it is open; nil when closed
+	cost    int64
+	history bool // deserves a second chance
+}
+
+// NewCache returns a Cache with a bound in bytes; 0 means DefaultMemory. The
+// bound counts the frames and what the feeds need to list them.
+func NewCache(bound int64) *Cache {
+	if bound <= 0 {
+		bound = DefaultMemory
+	}
+	return &Cache{bound: bound, open: make(map[frame.Encoding]*entry)}
+}
+
+// Used returns the bytes held at present.
+func (c *Cache) Used() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used
+}
+
+// Evictions returns how many pages were evicted so far. When it has grown,
+// feeds may list frames that are gone.
+func (c *Cache) Evictions() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.evicted
+}
+
+// Tail makes the frame of a record that was just appended, to be listed by
+// the number of feeds given.
+func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.open[enc]
+	if e == nil {
+		e = c.openPage(enc)
+	}
+	start := len(e.memory)
+	grown := enc.Append(e.memory, r)
+	n := len(grown) - start
+	switch {
+	case n > tailPage/4:
+		// The page that follows has to be newer than this one, because
+		// tail pages are evicted in the order of their frames.
+		c.close(enc)
+		own := make([]byte, n)
+		copy(own, grown[start:])
+		e = c.add(own, false)
+		start = 0
+	case len(grown) > cap(e.memory):
+		// It was written to a larger copy: begin a new page with it.
+		c.close(enc)
+		e = c.openPage(enc)
+		start = 0
+		e.memory = append(e.memory, grown[len(grown)-n:]...)
+	default:
+		e.memory = grown
+	}
+	listed := int64(feeds) * frame.Size
+	e.cost += listed
+	c.used += listed
+	if e.cost > c.bound/8 {
+		c.close(enc) // only a page that is full can go
+	}
+	c.evict()
+	return e.page.Frame(r.Offset.Seq, start, n)
+}
+
+func (c *Cache) openPage(enc frame.Encoding) *entry {
+	memory := make([]byte, tailPage)
+	e := c.add(memory, false)
+	e.memory = memory[:0]
+	c.open[enc] = e
+	return e
+}
+
+// close ends the filling of an encoding's page. The caller holds mu.
+func (c *Cache) close(enc frame.Encoding) {
+	if e := c.open[enc]; e != nil {
+		e.memory = nil
+		delete(c.open, enc)
+	}
+}
+
+// add puts a page over memory into the queue. The caller holds mu.
+func (c *Cache) add(memory []byte, history bool) *entry {
+	e := &entry{page: frame.NewPage(memory), cost: int64(cap(memory)), history: history}
+	e.place = c.queue.PushBack(e)
+	c.used += e.cost
+	return e
+}
+
+// evict drops pages until the bound is kept. The caller holds mu. Twice round
+// the queue finds all that can go: the first time takes the chances.
+func (c *Cache) evict() {
+	for look := 2 * c.queue.Len(); c.used > c.bound && look > 0; look-- {
+		oldest := c.queue.Front()
+		e := oldest.Value.(*entry)
+		if e.memory != nil || e.history && e.page.TakeUsed() {
+			c.queue.MoveToBack(oldest)
+			continue
+		}
+		c.remove(e)
+		c.evicted++
+	}
+}
+
+// remove takes a page out and lets its memory go. The caller holds mu.
+func (c *Cache) remove(e *entry) {
+	if e.place == nil {
+		return
+	}
+	c.queue.Remove(e.place)
+	e.place = nil
+	e.page.Evict()
+	c.used -= e.cost
+}
+
+// History makes the frames of records read from the store, in a page of their
+// own. release gives the page back before it is evicted; it may be called
+// more than once.
+func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []frame.Frame, release func()) {
+	if len(records) == 0 {
+		return nil, func() {}
+	}
+	c.mu.Lock()
+	scratch := c.scratch
+	c.scratch = nil
+	c.mu.Unlock()
+
+	scratch = scratch[:0]
+	ends := make([]int, len(records))
+	for i := range records {
+		scratch = enc.Append(scratch, &records[i])
+		ends[i] = len(scratch)
+	}
+	memory := make([]byte, len(scratch))
+	copy(memory, scratch)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cap(scratch) <= 1<<20 { // give back what one large record took
+		c.scratch = scratch
+	}
+	e := c.add(memory, true)
+	listed := int64(len(records)) * frame.Size
+	e.cost += listed
+	c.used += listed
+	frames = make([]frame.Frame, len(records))
+	start := 0
+	for i := range records {
+		frames[i] = e.page.Frame(records[i].Offset.Seq, start, ends[i]-start)
+		start = ends[i]
+	}
+	c.evict()
+	return frames, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.remove(e)
+	}
+}

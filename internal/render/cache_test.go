@@ -1,0 +1,158 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+)
+
+// plain is an encoding of its own for tests: sequence and payload.
+type plain struct{ name string }
+
+func (p plain) String() string { return p.name }
+
+func (p plain) Append(dst []byte, r *leat.Record) []byte {
+	return fmt.Appendf(dst, "%d:%s;", r.Offset.Seq, r.Data)
+}
+
+func record(seq uint64, data string) *leat.Record {
+	return &leat.Record{Stream: "a", Offset: leat.Offset{Epoch: 1, Seq: seq}, Kind: leat.KindText, Data: []byte(data)}
+}
+
+func TestTailFramesLieTogether(t *testing.T) {
+	c := NewCache(1 << 20)
+	var frames []frame.Frame
+	want := ""
+	for seq := uint64(1); seq <= 100; seq++ {
+		frames = append(frames, c.Tail(plain{"p"}, record(seq, "data"), 1))
+		want += fmt.Sprintf("%d:data;", seq)
+	}
+	var r frame.Ranges
+	if !r.Fill(frames, 0, 1<<20) || len(r.Bytes) != 1 || string(r.Bytes[0]) != want {
+		t.Errorf("100 frames are %d pieces, %q", len(r.Bytes), bytes.Join(r.Bytes, []byte("|")))
+	}
+}
+
+// Frames of every size come back as they were rendered, whatever page they
+// went into, and neighbours keep their order in the queue.
+func TestTailFramesOfEverySize(t *testing.T) {
+	c := NewCache(1 << 30)
+	var frames []frame.Frame
+	sizes := []int{0, 1, 100, tailPage / 8, tailPage/4 - 4, tailPage/4 + 1, tailPage - 1, tailPage, tailPage + 1, 5 * tailPage, 3}
+	for round := range 4 {
+		for i, n := range sizes {
+			seq := uint64(1 + round*len(sizes) + i)
+			frames = append(frames, c.Tail(plain{"p"}, record(seq, strings.Repeat("x", n)), 1))
+		}
+	}
+	for i, f := range frames {
+		want := plain{}.Append(nil, record(f.Seq, strings.Repeat("x", sizes[i%len(sizes)])))
+		if !bytes.Equal(f.Bytes(), want) {
+			t.Errorf("frame %d has %d bytes, want %d", f.Seq, len(f.Bytes()), len(want))
+		}
+	}
+}
+
+func TestEncodingsHavePagesOfTheirOwn(t *testing.T) {
+	c := NewCache(1 << 20)
+	a1 := c.Tail(plain{"a"}, record(1, "x"), 1)
+	b1 := c.Tail(plain{"b"}, record(1, "x"), 1)
+	a2 := c.Tail(plain{"a"}, record(2, "x"), 1)
+	var r frame.Ranges
+	r.Fill([]frame.Frame{a1, a2}, 0, 100)
+	if len(r.Bytes) != 1 || string(b1.Bytes()) != "1:x;" {
+		t.Error("frames of two encodings are mixed in one page")
+	}
+}
+
+// "Frames live in pages under one bound of bytes": what 64 MiB of records leave
+// in a cache of 1 MiB is the newest of them, and no more than the bound. The
+// lists of feeds count.
+func TestBound(t *testing.T) {
+	for _, feeds := range []int{1, 1000} {
+		const bound = 1 << 20
+		c := NewCache(bound)
+		var frames []frame.Frame
+		data := strings.Repeat("x", 1000)
+		for seq := uint64(1); seq <= 64<<10; seq++ {
+			frames = append(frames, c.Tail(plain{"p"}, record(seq, data), feeds))
+			if used := c.Used(); used > bound {
+				t.Fatalf("%d feeds: %d bytes are held, the bound is %d", feeds, used, bound)
+			}
+		}
+		kept := 0
+		for i, f := range frames {
+			if !f.Evicted() {
+				kept++
+			} else if kept > 0 {
+				t.Fatalf("%d feeds: frame %d is gone and an older one is not", feeds, i)
+			}
+		}
+		// Pages count whole, full or not.
+		if held := kept * (1000 + feeds*frame.Size); held < bound/3 || held > bound {
+			t.Errorf("%d feeds: %d frames are kept, %d bytes", feeds, kept, held)
+		}
+		if c.Evictions() == 0 {
+			t.Error("evictions are not counted")
+		}
+	}
+}
+
+// "An evicted page is rendered again byte for byte."
+func TestHistoryIsTheSameBytes(t *testing.T) {
+	c := NewCache(1 << 20)
+	var records []leat.Record
+	var want []byte
+	for seq := uint64(1); seq <= 300; seq++ {
+		r := record(seq, strings.Repeat("y", int(seq)))
+		records = append(records, *r)
+		want = append(want, c.Tail(plain{"p"}, r, 1).Bytes()...)
+	}
+	frames, _ := c.History(plain{"p"}, records)
+	var r frame.Ranges
+	r.Fill(frames, 0, 1<<20)
+	if len(r.Bytes) != 1 || !bytes.Equal(r.Bytes[0], want) {
+		t.Error("history differs from what the live readers were sent")
+	}
+	for i, f := range frames {
+		if f.Seq != records[i].Offset.Seq {
+			t.Fatalf("frame %d has sequence %d", i, f.Seq)
+		}
+	}
+}
+
+// A page of history that is read stays longer than one that is not.
+func TestSecondChance(t *testing.T) {
+	c := NewCache(1 << 20)
+	page := func(seq uint64) []frame.Frame {
+		frames, _ := c.History(plain{"p"}, []leat.Record{*record(seq, strings.Repeat("z", 200<<10))})
+		return frames
+	}
+	read, unread := page(1), page(2)
+	for seq := uint64(3); seq < 8; seq++ {
+		read[0].Bytes()
+		page(seq)
+	}
+	if read[0].Evicted() || !unread[0].Evicted() {
+		t.Errorf("evicted: read %v, unread %v", read[0].Evicted(), unread[0].Evicted())
+	}
+}
+
+func TestRelease(t *testing.T) {
+	c := NewCache(1 << 20)
+	frames, release := c.History(plain{"p"}, []leat.Record{*record(1, "x")})
+	release()
+	release()
+	if c.Used() != 0 || !frames[0].Evicted() {
+		t.Errorf("%d bytes are held after the release", c.Used())
+	}
+	if frames, release := c.History(plain{"p"}, nil); len(frames) != 0 {
+		t.Error("frames of nothing")
+	} else {
+		release()
+	}
+}

@@ -1,0 +1,65 @@
+// Package events is the surface at /events: publish to a topic, and subscribe
+// to many topics at once.
+package events
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/leat-dev/leat/internal/journal"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/surface"
+)
+
+// Limits of one request.
+const (
+	MaxTopics = 100    // topics that one subscription names
+	MaxLast   = 10_000 // records that from=-N asks for
+)
+
+// Options are the settings of a Surface; all fields must be set, except that 0
+// subscribers means no limit.
+type Options struct {
+	Journal *journal.Journal
+	Live    *live.Live
+	Writer  *socket.Writer
+	Logger  *slog.Logger
+
+	// Heartbeat is the longest silence of a stream if the reader does not
+	// choose.
+	Heartbeat time.Duration
+
+	// BodyTimeout is how long a record may take to arrive.
+	BodyTimeout time.Duration
+
+	// MaxRecord is the largest payload, in bytes.
+	MaxRecord int
+
+	// MaxSubscribers is the number of readers above which new ones are
+	// sent away.
+	MaxSubscribers int
+}
+
+// A Surface serves /events.
+type Surface struct{ o Options }
+
+// New returns a Surface.
+func New(o Options) *Surface { return &Surface{o} }
+
+func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		s.subscribe(w, r)
+	case http.MethodPost:
+		s.publish(w, r)
+	case http.MethodOptions:
+		w.Header().Set("Allow", methods)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		surface.MethodNotAllowed(w, r, s.o.Logger, methods)
+	}
+}
+
+const methods = "GET, HEAD, OPTIONS, POST"

@@ -1,0 +1,283 @@
+// Package server is Leat as an http.Handler: topics that are published to and
+// subscribed to over HTTP, on any store.
+//
+//	st, err := pebblestore.Open("leat-data", pebblestore.Options{})
+//	...
+//	srv, err := server.New(server.Options{Store: st})
+//	...
+//	http.ListenAndServe("127.0.0.1:8080", srv)
+//
+// An http.Server that serves it must have no WriteTimeout, which would end
+// every stream after that time: each write has a deadline of its own.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/journal"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/surface/events"
+	"github.com/leat-dev/leat/store"
+)
+
+// Options are the settings of a Server. All but Store may be left zero.
+type Options struct {
+	// Store keeps the records. It stays the caller's to close, after
+	// Shutdown has returned.
+	Store store.Store
+
+	// Logger is told what an operator should know. nil: slog.Default().
+	Logger *slog.Logger
+
+	// Heartbeat is the longest silence of a stream whose reader does not
+	// choose. 0: 15 seconds.
+	Heartbeat time.Duration
+
+	// KeyWindow is how long a publisher's key is remembered. 0: 5 minutes.
+	// Negative: not at all, every publish is stored.
+	KeyWindow time.Duration
+
+	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
+	// Negative: for ever.
+	BodyTimeout time.Duration
+
+	// StallTimeout is how long a reader may take nothing of what it is sent
+	// before it is cut. 0: a minute. Negative: for ever.
+	StallTimeout time.Duration
+
+	// Drain is the time over which readers are asked to come back when the
+	// server stops. 0: 5 seconds. Negative: all at once.
+	Drain time.Duration
+
+	// MaxRecord is the largest payload of a record, in bytes. 0: 1 MiB.
+	// Negative: what the store takes.
+	MaxRecord int
+
+	// MaxSubscribers is the largest number of readers; those above it are
+	// asked to come back later. 0 or negative: no limit.
+	MaxSubscribers int
+
+	// TailMemory bounds the memory that holds records for readers, in
+	// bytes. 0 or negative: 64 MiB.
+	TailMemory int64
+
+	// CORSOrigins are the origins, such as https://example.com, whose pages
+	// may read and publish; "*" for all, without credentials. nil: none but
+	// the server's own.
+	CORSOrigins []string
+
+	// AllowHosts are host names, without port, that are served on a
+	// loopback address beside the loopback names.
+	AllowHosts []string
+}
+
+// setDefaults gives the fields that are zero their meaning.
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
+	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
+	o.Drain = max(0, orDefault(o.Drain, 5*time.Second))
+	if o.MaxRecord == 0 {
+		o.MaxRecord = 1 << 20
+	}
+	if most := o.Store.Abilities().MaxRecord; o.MaxRecord < 0 || o.MaxRecord > most {
+		o.MaxRecord = most
+	}
+}
+
+func orDefault(d, normal time.Duration) time.Duration {
+	if d == 0 {
+		return normal
+	}
+	return d
+}
+
+// A Server is an http.Handler. Its methods may be called by many goroutines at
+// once.
+type Server struct {
+	// Static after construction.
+	o       Options
+	guard   *surface.Guard
+	mux     http.ServeMux
+	events  *events.Surface
+	journal *journal.Journal
+	live    *live.Live
+	writer  *socket.Writer
+
+	stopped chan struct{} // closed when Shutdown has ended everything
+
+	mu       sync.Mutex
+	stopping bool
+	requests int           // under way
+	idle     chan struct{} // closed when stopping and no request is under way
+}
+
+// New returns a Server over a store. Shutdown ends it.
+func New(o Options) (*Server, error) {
+	if o.Store == nil {
+		return nil, errors.New("server: Options.Store is nil; open one with store/pebblestore or store/memstore")
+	}
+	o.setDefaults()
+	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
+	guard, err := surface.NewGuard(http.HandlerFunc(s.serve), o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	if err != nil {
+		return nil, err
+	}
+	s.guard = guard
+	s.journal = journal.New(o.Store, journal.Options{MaxRecord: o.MaxRecord, KeyWindow: o.KeyWindow})
+	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
+	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
+	s.events = events.New(events.Options{
+		Journal: s.journal, Live: s.live, Writer: s.writer, Logger: o.Logger,
+		Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		MaxRecord: o.MaxRecord, MaxSubscribers: o.MaxSubscribers,
+	})
+	s.mux.Handle("/events", s.events)
+	s.mux.HandleFunc("/healthz", s.healthz)
+	s.mux.HandleFunc("/readyz", s.readyz)
+	s.mux.HandleFunc("/", s.notFound)
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.requests++
+	s.mu.Unlock()
+	defer s.requestDone()
+	s.guard.ServeHTTP(w, r)
+}
+
+func (s *Server) requestDone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests--
+	s.closeIdle()
+}
+
+// closeIdle tells Shutdown that no request is under way. The caller holds mu.
+func (s *Server) closeIdle() {
+	if !s.stopping || s.requests > 0 {
+		return
+	}
+	select {
+	case <-s.idle:
+	default:
+		close(s.idle)
+	}
+}
+
+// serve answers requests that the guard has let through.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	err := s.Ready()
+	switch {
+	case err == nil || r.URL.Path == "/healthz":
+		s.mux.ServeHTTP(w, r)
+	case r.Method == http.MethodGet && r.URL.Path == "/events":
+		s.events.SendAway(w)
+	default:
+		surface.WriteError(w, r, s.o.Logger, err)
+	}
+}
+
+// Shutdown ends the server gracefully: every reader gets a last block that
+// asks it to come back after a delay, spread over Options.Drain, and the end
+// of its stream; requests to publish that are under way are finished; later
+// requests are refused. It returns when all that is done, or with ctx's error
+// when ctx ends first: then publishes under way fail. Call it before or
+// together with the Shutdown of the http.Server, which waits for the readers.
+//
+// Only the first call does something; later ones wait for it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.stopping
+	s.stopping = true
+	s.closeIdle()
+	s.mu.Unlock()
+	if !first {
+		select {
+		case <-s.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(s.stopped)
+	s.writer.Shutdown(s.o.Drain)
+	var err error
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.journal.Close()
+	s.live.Close()
+	return err
+}
+
+// Ready reports whether the server takes requests: nil, or why it does not.
+func (s *Server) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return leat.Errorf(leat.CodeUnavailable, "the server is stopping").
+			Advise("Try again in a moment.")
+	}
+	return nil
+}
+
+// healthz tells whether publishes are taken, and what an acknowledged one
+// survives.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	if !readOnly(w, r, s.o.Logger) {
+		return
+	}
+	health := map[string]any{
+		"status":      "ok",
+		"durability":  s.o.Store.Abilities().Class,
+		"head":        s.live.Offset(s.o.Store.Head()),
+		"subscribers": s.live.Readers(),
+	}
+	status := http.StatusOK
+	if err := s.o.Store.Health(); err != nil {
+		e := leat.AsError(err)
+		status = http.StatusServiceUnavailable
+		health["status"], health["code"], health["detail"], health["advice"] = "failed", e.Code, e.Detail, e.Advice
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	surface.WriteJSON(w, status, health)
+}
+
+// readyz tells a load balancer to send requests here; while the server stops,
+// serve answers in its place.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if !readOnly(w, r, s.o.Logger) {
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	surface.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func readOnly(w http.ResponseWriter, r *http.Request, log *slog.Logger) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	surface.MethodNotAllowed(w, r, log, "GET, HEAD")
+	return false
+}
+
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	surface.WriteError(w, r, s.o.Logger, leat.Errorf(leat.CodeNotFound, "there is nothing at %s", r.URL.Path).
+		Advise("Topics are at /events: GET /events?topic=NAME reads, POST /events?topic=NAME publishes."))
+}

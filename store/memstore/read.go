@@ -1,0 +1,189 @@
+package memstore
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
+)
+
+const (
+	// maxScan bounds how many entries one read looks at, and with it how
+	// long it holds the lock: about half a millisecond.
+	maxScan = 4096
+
+	// maxLists bounds how many streams a pattern may mean if their lists are
+	// to be merged instead of scanning the log.
+	maxLists = 256
+
+	// mergeCost is what one list costs, when lists are merged, in entries of
+	// the log that could be scanned instead: finding the stream and the place
+	// in its list.
+	mergeCost = 8
+)
+
+// ReadStream implements [store.Store]. It also stops after some thousand
+// records, however small they are.
+func (s *Store) ReadStream(ctx context.Context, name string, after, upTo uint64, bytes int) (store.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Batch{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.open(); err != nil {
+		return store.Batch{}, err
+	}
+	r := s.reader(after, upTo, bytes)
+	if st := s.streams[name]; st != nil && after < r.upTo {
+		r.merge([]*ordered[*entry]{&st.records})
+	}
+	return r.Batch, nil
+}
+
+// ReadLog implements [store.Store]. It merges the lists of single streams if
+// the filter means few, and looks through the log otherwise.
+func (s *Store) ReadLog(ctx context.Context, f *leat.Filter, after, upTo uint64, bytes int) (store.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Batch{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.open(); err != nil {
+		return store.Batch{}, err
+	}
+	r := s.reader(after, upTo, bytes)
+	if after >= r.upTo {
+		return r.Batch, nil
+	}
+	lists, few := s.lists(f, r.upTo-after, &r.Keys)
+	if few {
+		r.merge(lists)
+	} else {
+		r.scan(f)
+	}
+	return r.Batch, nil
+}
+
+// A reader fills one Batch. Its maker holds mu until it is done.
+type reader struct {
+	store.Batch
+	store *Store
+	after uint64
+	upTo  uint64
+	bytes int // still wanted
+}
+
+// reader returns a reader whose batch is empty and says that all was read.
+func (s *Store) reader(after, upTo uint64, bytes int) *reader {
+	upTo = s.bound(upTo)
+	return &reader{
+		Batch: store.Batch{Next: max(after, upTo), Order: s.order},
+		store: s, after: after, upTo: upTo, bytes: bytes,
+	}
+}
+
+// bound is upTo lowered to the head; 0 is the head.
+func (s *Store) bound(upTo uint64) uint64 {
+	if head := s.head.Load(); upTo == 0 || upTo > head {
+		return head
+	}
+	return upTo
+}
+
+// take adds e to the batch and reports whether there is room for another.
+func (r *reader) take(e *entry) bool {
+	r.Records = append(r.Records, r.store.record(e))
+	r.bytes -= len(e.data)
+	return r.bytes > 0
+}
+
+// scan goes through the log.
+func (r *reader) scan(f *leat.Filter) {
+	var (
+		last    *stream // most records come in runs of one stream
+		matches bool
+	)
+	log := &r.store.log
+	p := after(log, r.after)
+	for e, ok := log.get(p); ok && e.seq <= r.upTo; e, ok = log.get(p) {
+		r.Keys++
+		if e.stream != last {
+			last, matches = e.stream, f.Match(e.stream.name)
+		}
+		full := matches && !e.removed() && !r.take(e)
+		if full || r.Keys >= maxScan {
+			r.Next = e.seq
+			return
+		}
+		p = log.next(p)
+	}
+}
+
+// merge reads the records of some streams in log order.
+func (r *reader) merge(lists []*ordered[*entry]) {
+	h := make(heap, 0, len(lists))
+	for _, list := range lists {
+		r.Keys++
+		p := after(list, r.after)
+		if e, ok := list.get(p); ok {
+			h = append(h, cursor{rank: e.seq, entry: e, list: list, pos: p})
+		}
+	}
+	h.order()
+	for len(h) > 0 && h[0].entry.seq <= r.upTo {
+		e := h[0].entry
+		r.Keys++
+		if !r.take(e) || len(r.Records) >= maxScan {
+			r.Next = e.seq
+			return
+		}
+		h = h.advance()
+	}
+}
+
+// lists returns the lists of the streams that pass the filter, unless there
+// are so many of them that scanning a distance of the log costs less. It adds
+// to keys the names that it looked at.
+func (s *Store) lists(f *leat.Filter, distance uint64, keys *int) ([]*ordered[*entry], bool) {
+	most := int(min(distance/mergeCost+1, uint64(len(s.streams))+1))
+	if len(f.Names()) > most {
+		return nil, false
+	}
+	var lists []*ordered[*entry]
+	for _, name := range f.Names() {
+		*keys++
+		if st := s.streams[name]; st != nil {
+			lists = append(lists, &st.records)
+		}
+	}
+	looked := 0
+	for i, pattern := range f.Patterns() {
+		prefix := pattern.Prefix()
+		if prefix == "" {
+			return nil, false
+		}
+		p := s.names.seek(func(st *stream) bool { return st.name < prefix })
+		for st, ok := s.names.get(p); ok && strings.HasPrefix(st.name, prefix); st, ok = s.names.get(p) {
+			if looked++; looked > min(most, maxLists) {
+				return nil, false
+			}
+			if pattern.Match(st.name) && !seen(f, i, st.name) {
+				lists = append(lists, &st.records)
+			}
+			p = s.names.next(p)
+		}
+	}
+	*keys += looked
+	return lists, true
+}
+
+// seen reports whether a name, or a pattern before the i-th, has brought in
+// the stream already.
+func seen(f *leat.Filter, i int, name string) bool {
+	if _, ok := slices.BinarySearch(f.Names(), name); ok {
+		return true
+	}
+	return slices.ContainsFunc(f.Patterns()[:i], func(p leat.Pattern) bool { return p.Match(name) })
+}
