@@ -40,8 +40,7 @@ func overProtocols(t *testing.T, o server.Options, test func(t *testing.T, s *se
 		t.Run(name, func(t *testing.T) {
 			options := o
 			if options.Store == nil {
-				options.Store = memstore.New(memstore.Options{})
-				t.Cleanup(func() { options.Store.Close() })
+				options.Store = memory(t)
 			}
 			test(t, start(t, options, set))
 		})
@@ -187,3 +186,10 @@ func (r *reader) next() sse.Event {
 
 // close leaves, as a client does whose network goes.
 func (r *reader) close() { r.resp.Body.Close() }
+
+// memory returns an empty memory store.
+func memory(t testing.TB) store.Store {
+	st := memstore.New(memstore.Options{})
+	t.Cleanup(func() { st.Close() })
+	return st
+}
