@@ -51,7 +51,7 @@ func overProtocols(t *testing.T, o server.Options, test func(t *testing.T, s *se
 func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 	t.Helper()
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	srv, err := server.New(o)
 	if err != nil {
@@ -61,13 +61,13 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hs := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	hs := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), 0)}
 	hs.Protocols.SetHTTP1(true)
 	hs.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan struct{})
 	// Ended by hs.Close; the clean-up waits for it.
 	go func() { defer close(served); hs.Serve(ln) }()
-	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 100}
 	set(transport.Protocols)
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()

@@ -87,8 +87,9 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 		copy(own, grown[start:])
 		e = c.add(own, false)
 		start = 0
-	case len(grown) > cap(e.memory):
-		// It was written to a larger copy: begin a new page with it.
+	case cap(grown) != cap(e.memory):
+		// It was written to a larger copy: begin a new page with it. An
+		// encoding may make room for more than it then needs.
 		c.close(enc)
 		e = c.openPage(enc)
 		start = 0
@@ -102,7 +103,7 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 	if e.cost > c.bound/8 {
 		c.close(enc) // only a page that is full can go
 	}
-	c.evict()
+	c.evict(nil)
 	return e.page.Frame(r.Offset.Seq, start, n)
 }
 
@@ -131,12 +132,14 @@ func (c *Cache) add(memory []byte, history bool) *entry {
 }
 
 // evict drops pages until the bound is kept. The caller holds mu. Twice round
-// the queue finds all that can go: the first time takes the chances.
-func (c *Cache) evict() {
+// the queue finds all that can go: the first time takes the chances. A page
+// that was just brought for a reader stays until the next is: one that is
+// larger than the bound would otherwise be brought for ever.
+func (c *Cache) evict(brought *entry) {
 	for look := 2 * c.queue.Len(); c.used > c.bound && look > 0; look-- {
 		oldest := c.queue.Front()
 		e := oldest.Value.(*entry)
-		if e.memory != nil || e.history && e.page.TakeUsed() {
+		if e.memory != nil || e == brought || e.history && e.page.TakeUsed() {
 			c.queue.MoveToBack(oldest)
 			continue
 		}
@@ -192,7 +195,7 @@ func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []fra
 		frames[i] = e.page.Frame(records[i].Offset.Seq, start, ends[i]-start)
 		start = ends[i]
 	}
-	c.evict()
+	c.evict(e)
 	return frames, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,30 @@ func TestTailFramesOfEverySize(t *testing.T) {
 		want := plain{}.Append(nil, record(f.Seq, strings.Repeat("x", sizes[i%len(sizes)])))
 		if !bytes.Equal(f.Bytes(), want) {
 			t.Errorf("frame %d has %d bytes, want %d", f.Seq, len(f.Bytes()), len(want))
+		}
+	}
+}
+
+// An encoding that grows the page before it knows that it need not.
+type greedy struct{ plain }
+
+func (g greedy) Append(dst []byte, r *leat.Record) []byte {
+	return g.plain.Append(slices.Grow(dst, 1000), r)
+}
+
+func TestGreedyEncoding(t *testing.T) {
+	c := NewCache(1 << 20)
+	var frames []frame.Frame
+	for seq := uint64(1); seq <= 50_000; seq++ {
+		f := c.Tail(greedy{}, record(seq, "data"), 1)
+		if want := fmt.Sprintf("%d:data;", seq); string(f.Bytes()) != want {
+			t.Fatalf("frame %q, want %q", f.Bytes(), want)
+		}
+		frames = append(frames, f)
+	}
+	for _, f := range frames {
+		if want := fmt.Sprintf("%d:data;", f.Seq); !f.Evicted() && string(f.Bytes()) != want {
+			t.Fatalf("frame %q, want %q", f.Bytes(), want)
 		}
 	}
 }
