@@ -12,13 +12,13 @@ import (
 )
 
 // WriteError answers with err as a problem document (RFC 9457). Errors that are
-// not *leat.Error become a plain 500 that says nothing of their text. Faults of
-// the server are logged.
+// not *leat.Error become a plain 500 that says nothing of their text; these are
+// logged. Of a store that has failed its driver has told already.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	e := leat.AsError(err)
 	status := e.Code.Status()
-	if status >= 500 && e.Code != leat.CodeUnavailable {
-		log.Error("request failed", "method", r.Method, "path", r.URL.Path, "code", e.Code, "err", err, "cause", e.Cause)
+	if e.Code == leat.CodeInternal {
+		log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err, "cause", e.Cause)
 	}
 	doc := make(map[string]any, 5+len(e.Fields))
 	for name, value := range e.Fields {
