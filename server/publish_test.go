@@ -64,7 +64,11 @@ func TestPublishForms(t *testing.T) {
 				if ev.ID != a["id"] || ev.Type != test.typ || string(ev.Data) != test.data {
 					t.Errorf("event %q %q %q, want %q %q %q", ev.ID, ev.Type, ev.Data, a["id"], test.typ, test.data)
 				}
-				checkEnvelope(t, wrapped.next().Data, a["id"].(string), test.topic, test.envelope)
+				ev = wrapped.next()
+				if ev.ID != a["id"] || ev.Type != "" {
+					t.Errorf("event with an envelope: id %q, type %q", ev.ID, ev.Type)
+				}
+				checkEnvelope(t, ev.Data, a["id"].(string), test.topic, test.envelope)
 			})
 		})
 	}

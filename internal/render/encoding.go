@@ -26,7 +26,9 @@ var (
 	// its payload as data, in base64 if the record is binary.
 	SSE frame.Encoding = &encoding{"sse", appendEvent}
 
-	// SSEEnvelope writes a record as an event whose data is its envelope.
+	// SSEEnvelope writes a record as an event whose data is its envelope. It
+	// has no event field, since the envelope has the type: so the onmessage
+	// of an EventSource, which has no way to ask for every type, gets all.
 	SSEEnvelope frame.Encoding = &encoding{"sse-envelope", appendEnvelopeEvent}
 )
 
@@ -36,15 +38,15 @@ func (e *encoding) Append(dst []byte, r *leat.Record) []byte { return e.append(d
 
 func appendEvent(dst []byte, r *leat.Record) []byte {
 	if r.Kind != leat.KindBinary {
-		return mustEvent(dst, r, r.Data)
+		return mustEvent(dst, r, r.Type, r.Data)
 	}
 	data := make([]byte, base64.StdEncoding.EncodedLen(len(r.Data)))
 	base64.StdEncoding.Encode(data, r.Data)
-	return mustEvent(dst, r, data)
+	return mustEvent(dst, r, r.Type, data)
 }
 
 func appendEnvelopeEvent(dst []byte, r *leat.Record) []byte {
-	return mustEvent(dst, r, AppendEnvelope(nil, r))
+	return mustEvent(dst, r, "", AppendEnvelope(nil, r))
 }
 
 // AppendEnvelope appends the envelope of r, a JSON object on one line, to dst.
@@ -108,9 +110,9 @@ func appendString(dst []byte, s string) []byte {
 
 // mustEvent appends the event of r with the data given. It cannot be refused:
 // an id is digits, and the journal has checked the type.
-func mustEvent(dst []byte, r *leat.Record, data []byte) []byte {
+func mustEvent(dst []byte, r *leat.Record, typ string, data []byte) []byte {
 	var id [40]byte
-	dst, err := sse.AppendEvent(dst, r.Offset.AppendTo(id[:0]), r.Type, data)
+	dst, err := sse.AppendEvent(dst, r.Offset.AppendTo(id[:0]), typ, data)
 	if err != nil {
 		panic(err)
 	}
