@@ -28,6 +28,7 @@ var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants"},
 	{"leat/server", "leat/server/h3", "leat/console"},
 	{"leat/internal/surface/*"},
+	{"leat/internal/surface"},
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
@@ -60,6 +61,8 @@ var forbidden = []rule{
 		"the stages work over the driver contract; who builds the server picks the driver"},
 	{"leat/internal/surface/*", []string{"leat/internal/surface/*"},
 		"what a second surface needs belongs into a stage"},
+	{"leat/internal/surface", []string{"leat/internal/live", "leat/internal/journal", "leat/internal/ingest", "leat/store"},
+		"what surfaces share is about HTTP; a rule of streams belongs into a stage"},
 	{"leat/internal/ingest", []string{"leat/store"},
 		"ingest makes records of a body and stores none"},
 	{"leat/internal/journal", []string{"net/http", "net/http/**"},
@@ -84,8 +87,9 @@ var thirdParty = []rule{
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
 }
 
-// testModules may be imported by any test.
-var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid"}
+// testModules may be imported by any test. Stages are tested over the durable
+// store on a file system in memory.
+var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs"}
 
 func TestImports(t *testing.T) {
 	pkgs := loadPackages(t)

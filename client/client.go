@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"syscall"
@@ -135,19 +136,26 @@ func unreachable(target string, err error) *leat.Error {
 	if u, perr := url.Parse(target); perr == nil {
 		where = u.Scheme + "://" + u.Host
 	}
-	// A url.Error repeats method and URL, which where says already.
+	e := &leat.Error{Code: leat.CodeUnavailable, Cause: err}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		e.Detail = "no server at " + where + ": connection refused"
+		return e.Advise("Start one with `leat serve`, or name the address of one that runs.")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Detail = where + " closed the connection"
+		return e
+	}
+	// The outer errors repeat the method and the addresses.
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return leat.Errorf(leat.CodeUnavailable, "no server at %s: %w", where, err).
-			Advise("Start one with `leat serve`, or name the address of one that runs.")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return leat.Errorf(leat.CodeUnavailable, "%s closed the connection: %w", where, err)
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		err = oe.Err
 	}
-	return leat.Errorf(leat.CodeUnavailable, "%s could not be reached: %w", where, err)
+	e.Detail = fmt.Sprintf("%s could not be reached: %v", where, err)
+	return e
 }
 
 // refusedAddress is a URL that no request can be made of.

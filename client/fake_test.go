@@ -171,6 +171,12 @@ func cut(text string) http.HandlerFunc {
 	}
 }
 
+// silent takes a request and never answers.
+func silent(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body) // the server watches the connection only after that
+	<-r.Context().Done()
+}
+
 // status answers with a status and nothing else; args are header lines.
 func status(code int, args ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -47,12 +47,34 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// Neither does the time that Notify takes, nor is there a bound by the Timeout
+// of the user's http.Client, which would cut every stream.
+func TestOtherTimesDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := func(w http.ResponseWriter, r *http.Request) {
+			stream("")(w, r)
+			time.Sleep(time.Hour + 30*time.Second)
+			io.WriteString(w, "data: x\n\n")
+		}
+		f := newFakeServer(t, &script{steps: []http.HandlerFunc{late, status(204)}})
+		f.client.Timeout = 10 * time.Second
+		o := SubscribeOptions{Notify: func(n Notice) {
+			if n.Kind == Connected {
+				time.Sleep(time.Hour)
+			}
+		}}
+		events, err := collect(t.Context(), f, o, 0)
+		if err != nil || len(events) != 1 {
+			t.Errorf("got %v, %v", events, err)
+		}
+	})
+}
+
 // The time to the head of the answer is bounded too, and less than 0 is no
 // bound.
 func TestStallBeforeHead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		never := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-		s := &script{steps: []http.HandlerFunc{never, status(204)}}
+		s := &script{steps: []http.HandlerFunc{silent, status(204)}}
 		f := newFakeServer(t, s)
 		if _, err := collect(t.Context(), f, SubscribeOptions{Stall: 5 * time.Second}, 0); err != nil {
 			t.Fatal(err)
@@ -265,4 +287,3 @@ func TestEnvelopeBytes(t *testing.T) {
 		}
 	}
 }
-

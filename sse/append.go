@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -43,21 +44,40 @@ var (
 //
 // Browsers call onmessage for empty data too, if typ is empty.
 func AppendEvent[ID ~string | ~[]byte](dst []byte, id ID, typ string, data []byte) ([]byte, error) {
-	// One growth for all but data of several lines.
+	// The compiler does not copy a string to make this slice, because
+	// appendEvent does not change it; and this function is inlined.
+	return appendEvent(dst, []byte(id), typ, data)
+}
+
+func appendEvent(dst, id []byte, typ string, data []byte) ([]byte, error) {
+	// One growth for all, but for data of several lines.
 	b := slices.Grow(dst, len("id: \nevent: \ndata: \n\n")+len(id)+len(typ)+len(data))
-	var ok bool
 	if len(id) > 0 {
-		if b, ok = appendField(b, "id: ", id); !ok {
+		b = append(b, "id: "...)
+		n := len(b)
+		b = b[:n+len(id)]
+		if !copyValue(b[n:], id) {
 			return dst, ErrInvalidID
 		}
+		b = append(b, '\n')
 	}
-	if len(typ) > 0 {
-		if b, ok = appendField(b, "event: ", typ); !ok {
+	if typ != "" {
+		b = append(b, "event: "...)
+		n := len(b)
+		b = b[:n+len(typ)]
+		if !copyValue(b[n:], []byte(typ)) {
 			return dst, ErrInvalidType
 		}
+		b = append(b, '\n')
 	}
-	b = appendLines(b, "data: ", data)
-	return append(b, '\n'), nil
+	n := len(b)
+	b = append(b, "data: "...)
+	b = append(b, data...)
+	if bytes.IndexByte(data, '\n') >= 0 || bytes.IndexByte(data, '\r') >= 0 {
+		b = appendLines(b[:n], data)
+		return append(b, '\n'), nil
+	}
+	return append(b, "\n\n"...), nil
 }
 
 // AppendRetry appends a block that sets the reader's reconnection time, and
@@ -89,59 +109,70 @@ func AppendComment(dst []byte, text string) []byte {
 	if text == "" {
 		return append(dst, ":\n\n"...)
 	}
-	dst = appendLines(dst, ": ", []byte(text))
-	return append(dst, '\n')
+	dst = append(dst, ": "...)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '\n' && i > 0 && text[i-1] == '\r':
+			// The other half of a CRLF.
+		case c == '\n' || c == '\r':
+			dst = append(dst, "\n: "...)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, "\n\n"...)
 }
 
-// appendLines appends prefix, line and LF for each line of text. Text that ends
-// with a line end has an empty last line.
-func appendLines(b []byte, prefix string, text []byte) []byte {
+// appendLines appends a data field for each line of data. Data that ends with a
+// line end has an empty last line.
+func appendLines(b, data []byte) []byte {
 	for {
-		b = append(b, prefix...)
-		i, _ := indexEOL(text)
+		b = append(b, "data: "...)
+		i, _ := indexEOL(data)
 		if i < 0 {
-			b = append(b, text...)
+			b = append(b, data...)
 			return append(b, '\n')
 		}
-		b = append(b, text[:i]...)
+		b = append(b, data[:i]...)
 		b = append(b, '\n')
-		if text[i] == '\r' && i+1 < len(text) && text[i+1] == '\n' {
+		if data[i] == '\r' && i+1 < len(data) && data[i+1] == '\n' {
 			i++
 		}
-		text = text[i+1:]
+		data = data[i+1:]
 	}
 }
 
-// appendField appends prefix, value and LF to b, which has room for them. It
-// reports false if value contains CR, LF or NUL.
+// copyValue copies value to dst, which is as long, and reports false if it
+// contains CR, LF or NUL.
 //
-// Copying and checking is one pass, eight bytes at a time: ids and types are too
-// short for three calls of bytes.IndexByte to pay. The pass looks for any byte
-// below 0x0e, of which honest values have none; only then is it looked at which.
-func appendField[V ~string | ~[]byte](b []byte, prefix string, value V) ([]byte, bool) {
+// It is one pass, eight bytes at a time, because ids and types are too short for
+// three calls of bytes.IndexByte to pay. The pass looks for any byte below 0x0e,
+// of which honest values have none; only then is it looked at which.
+func copyValue(dst, value []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	b = append(b, prefix...)
 	n := len(value)
-	to := b[len(b) : len(b)+n]
-	low := uint64(highs) // a high bit for each byte that is below 0x0e
-	if n >= 8 {
-		low = 0
-		for i := 0; ; i += 8 {
-			i = min(i, n-8) // the last eight overlap those before
-			x := binary.LittleEndian.Uint64([]byte(value[i : i+8]))
-			binary.LittleEndian.PutUint64(to[i:i+8], x)
-			low |= (x - 0x0e*ones) &^ x
-			if i == n-8 {
-				break
-			}
-		}
-	} else {
-		copy(to, value)
+	dst = dst[:n]
+	if n < 8 {
+		copy(dst, value)
+		return !hasForbidden(dst)
 	}
-	if low&highs != 0 && slices.ContainsFunc(to, isForbidden) {
-		return b, false
+	var low uint64 // a high bit for a byte below 0x0e
+	for i := 0; i < n-8; i += 8 {
+		x := binary.LittleEndian.Uint64(value[i:])
+		binary.LittleEndian.PutUint64(dst[i:], x)
+		low |= (x - 0x0e*ones) &^ x
 	}
-	return append(b[:len(b)+n], '\n'), true
+	x := binary.LittleEndian.Uint64(value[n-8:]) // overlaps those before
+	binary.LittleEndian.PutUint64(dst[n-8:], x)
+	low |= (x - 0x0e*ones) &^ x
+	return low&highs == 0 || !hasForbidden(dst)
 }
 
-func isForbidden(c byte) bool { return c == '\n' || c == '\r' || c == 0 }
+func hasForbidden(b []byte) bool {
+	for _, c := range b {
+		if c == '\n' || c == '\r' || c == 0 {
+			return true
+		}
+	}
+	return false
+}

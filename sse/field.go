@@ -108,8 +108,8 @@ func (p *Parser) setRetry(value []byte) {
 }
 
 func (p *Parser) comment(text []byte) {
-	if text = p.decode(text); p.fits(len(text)) && p.opts.OnComment != nil {
-		p.opts.OnComment(text)
+	if p.fits(len(text)) && p.opts.OnComment != nil {
+		p.opts.OnComment(p.decode(text))
 	}
 }
 
@@ -157,7 +157,7 @@ func (p *Parser) takeData(newID bool) []byte {
 		// front.
 		p.lastID = unsafe.String(&b[0], i)
 		p.data = p.data[:0]
-		return b[i:len(b):len(b)]
+		return b[i:]
 	}
 	if newID {
 		p.lastID = string(p.id)

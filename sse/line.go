@@ -11,19 +11,17 @@ const firstWindow = 256
 //
 // bytes.IndexByte is many times faster than a loop that looks for both, but
 // searching all of b for one of them would be quadratic on a stream that uses
-// only the other. So it is searched in windows that double: what is looked at
-// and not used is at most about as long as the line, or one firstWindow.
+// only the other. So the search goes by windows that double: what it looks at
+// beyond the end of the line is at most about another such line, or one
+// firstWindow.
 func indexEOL(b []byte) (i, looked int) {
 	for from, size := 0, firstWindow; from < len(b); from, size = from+size, 2*size {
-		w := b[from:]
-		if len(w) > size {
-			w = w[:size]
-		}
-		looked += len(w)
+		w := b[from:min(from+size, len(b))]
 		lf := bytes.IndexByte(w, '\n')
 		if lf >= 0 {
-			w = w[:lf]
+			w = w[:lf+1]
 		}
+		looked += 2 * len(w)
 		if cr := bytes.IndexByte(w, '\r'); cr >= 0 {
 			return from + cr, looked
 		}

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -38,36 +37,34 @@ type result struct {
 
 // fold makes a Tx of the submissions that wait for s. Those that were prepared
 // for another state are answered at once, so that their callers prepare them
-// again. What does not fit stays in the queue. If nothing is left to store,
-// all that wait have got duplicates and are answered. mu is held.
+// again. What does not fit stays in the queue. If there is nothing to store,
+// all that was looked at are duplicates, and are answered. mu is held.
 func (j *Journal) fold(s *stream, g *group) *fold {
 	f := &fold{j: j, g: g, s: s, gen: s.gen, typ: s.typ, current: s.keysCurrent()}
-	full := false
-	for len(s.queue) > 0 && !full {
+	for full := false; len(s.queue) > 0 && !full; {
 		sub := s.queue[0]
 		switch {
 		case sub.left:
-		case !f.fits(sub):
-			sub.answer(nil)
-		default:
+		case f.fits(sub):
 			full = !f.add(sub)
+		default:
+			sub.answer(nil)
 		}
-		if !full {
-			s.queue[0] = nil
-			s.queue = s.queue[1:]
+		if full && !f.has(sub) {
+			break // nothing of it found room: it keeps its place
 		}
-	}
-	if len(s.queue) == 0 {
-		s.queue = nil
-	}
-	if len(f.records) == 0 {
-		f.settleDuplicates()
-	} else if full && f.parts[len(f.parts)-1].sub == s.queue[0] {
-		// It is in this group in part. It comes back to the queue, before
-		// all others, when that part is settled.
+		s.queue[0] = nil
 		s.queue = s.queue[1:]
 	}
+	if len(f.records) == 0 {
+		f.answerDuplicates()
+	}
 	return f
+}
+
+// has reports whether sub is the last that something was added of.
+func (f *fold) has(sub *submission) bool {
+	return len(f.parts) > 0 && f.parts[len(f.parts)-1].sub == sub
 }
 
 // fits reports whether a submission was prepared for the state that s has, or
@@ -75,16 +72,15 @@ func (j *Journal) fold(s *stream, g *group) *fold {
 func (f *fold) fits(sub *submission) bool {
 	s := f.s
 	switch {
-	case !s.known, sub.keyed && !f.current, sub.made != (s.version == 0):
+	case !s.known, sub.keyed && !f.current:
 		return false
-	case sub.unsure > 0 && sub.gen != s.gen:
-		return false // the commit of the rest would not prove what it has
-	case sub.made && len(f.parts) == 0:
+	case s.version == 0 && !sub.made:
+		return false // the type that it was prepared for went with the stream
+	case s.version == 0 && len(f.parts) == 0:
 		f.typ = sub.typ
-		return true
 	}
 	// Of two that make the stream with different types the first wins, and
-	// the other is prepared again for a stream that is there.
+	// the other is prepared again. One of the same type may stay as it is.
 	return sub.typ.essence == f.typ.essence
 }
 
@@ -151,18 +147,15 @@ func (f *fold) tx() store.Tx {
 	return store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.typ.text, Records: f.records}
 }
 
-// settleDuplicates gives their results to submissions when there is nothing to
-// commit. mu is held.
-func (f *fold) settleDuplicates() {
+// answerDuplicates answers submissions when there is nothing to commit. If
+// one has more records its caller submits these again. mu is held.
+func (f *fold) answerDuplicates() {
 	for _, p := range f.parts {
 		for _, r := range p.results {
 			p.sub.results = append(p.sub.results, r.Appended)
 		}
-		p.sub.unsure += len(p.results)
-		p.sub.gen = f.gen
-		if len(p.sub.results) == len(p.sub.records) {
-			p.sub.answer(nil)
-		}
+		p.sub.unsure, p.sub.gen = len(p.results), f.gen
+		p.sub.answer(nil)
 	}
 }
 
@@ -173,13 +166,10 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 		if err == nil {
 			err, version = results[i].Err, results[i].Version
 		}
-		// What somebody has forgotten or read anew since is left to them.
-		same := f.s.gen == f.gen
-		switch {
-		case err == nil && same:
-			f.advance(version)
-		case same:
+		if err != nil {
 			f.s.forget()
+		} else if f.s.gen == f.gen { // else somebody knows better by now
+			f.advance(version)
 		}
 		if errors.Is(err, store.ErrConflict) {
 			for _, p := range f.parts {
@@ -187,6 +177,9 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 			}
 		} else {
 			f.settle(err)
+		}
+		if len(f.s.queue) > 0 {
+			j.wait(f.s) // what did not fit
 		}
 		j.unpin(f.s)
 	}
@@ -210,13 +203,9 @@ func (f *fold) advance(version uint64) {
 }
 
 // settle gives their results to the submissions of a Tx that was stored, or
-// the reason why it was not. A submission of which more is to be stored goes
-// back to the head of the queue, so that its records keep their order.
+// the reason why it was not. One of which more is to be stored queues again.
 func (f *fold) settle(err error) {
 	for _, p := range f.parts {
-		if p.sub.left {
-			continue
-		}
 		if err != nil {
 			p.sub.answer(err)
 			continue
@@ -227,12 +216,10 @@ func (f *fold) settle(err error) {
 			}
 			p.sub.results = append(p.sub.results, r.Appended)
 		}
-		p.sub.unsure = 0
 		if len(p.sub.results) == len(p.sub.records) {
 			p.sub.answer(nil)
-			continue
+		} else {
+			f.s.queue = append(f.s.queue, p.sub)
 		}
-		f.s.queue = slices.Insert(f.s.queue, 0, p.sub)
-		f.j.wait(f.s)
 	}
 }

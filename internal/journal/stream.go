@@ -209,7 +209,7 @@ func (j *Journal) loadKeys(ctx context.Context, s *stream) error {
 		return ctx.Err()
 	}
 	j.mu.Lock()
-	k, gen, upTo := s.keys, s.gen, s.last
+	k, upTo := s.keys, s.last
 	s.keys = nil // ours alone until they are complete
 	j.mu.Unlock()
 
@@ -225,9 +225,10 @@ func (j *Journal) loadKeys(ctx context.Context, s *stream) error {
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err == nil && s.gen == gen {
-		// What has been committed meanwhile was committed by this journal,
-		// and without keys, since appends with one wait for us.
+	if err == nil {
+		// If s.last has moved on, records of this journal did it, and they
+		// have no keys: appends with one wait for us, and so do those who
+		// would read what others have appended.
 		k.through = max(k.through, s.last)
 	}
 	s.keys = k

@@ -37,9 +37,9 @@ func (s *Store) ReadStream(ctx context.Context, name string, after, upTo uint64,
 	}
 	r := s.reader(after, upTo, bytes)
 	if st := s.streams[name]; st != nil && after < r.upTo {
-		r.merge([]*ordered[*entry]{&st.records})
+		r.list(&st.records)
 	}
-	return r.Batch, nil
+	return r.batch(), nil
 }
 
 // ReadLog implements [store.Store]. It merges the lists of single streams if
@@ -54,34 +54,48 @@ func (s *Store) ReadLog(ctx context.Context, f *leat.Filter, after, upTo uint64,
 		return store.Batch{}, err
 	}
 	r := s.reader(after, upTo, bytes)
-	if after >= r.upTo {
-		return r.Batch, nil
+	if after < r.upTo {
+		lists, few := s.lists(f, r.upTo-after, &r.keys)
+		switch {
+		case !few:
+			r.scan(f)
+		case len(lists) == 1:
+			r.list(lists[0])
+		default:
+			r.merge(lists)
+		}
 	}
-	lists, few := s.lists(f, r.upTo-after, &r.Keys)
-	if few {
-		r.merge(lists)
-	} else {
-		r.scan(f)
-	}
-	return r.Batch, nil
+	return r.batch(), nil
 }
 
-// A reader fills one Batch. Its maker holds mu until it is done.
+// A reader gathers what one Batch will have: entries first, so that the
+// records, sixteen times as large, take no more memory than they need. Its
+// maker holds mu until it is done.
 type reader struct {
-	store.Batch
-	store *Store
-	after uint64
-	upTo  uint64
-	bytes int // still wanted
+	store   *Store
+	after   uint64
+	upTo    uint64
+	next    uint64
+	bytes   int // still wanted
+	keys    int
+	entries []*entry
 }
 
-// reader returns a reader whose batch is empty and says that all was read.
-func (s *Store) reader(after, upTo uint64, bytes int) *reader {
+// reader returns a reader that has gathered nothing, up to upTo.
+func (s *Store) reader(after, upTo uint64, bytes int) reader {
 	upTo = s.bound(upTo)
-	return &reader{
-		Batch: store.Batch{Next: max(after, upTo), Order: s.order},
-		store: s, after: after, upTo: upTo, bytes: bytes,
+	return reader{store: s, after: after, upTo: upTo, next: max(after, upTo), bytes: bytes}
+}
+
+func (r *reader) batch() store.Batch {
+	b := store.Batch{Next: r.next, Order: r.store.order, Keys: r.keys}
+	if len(r.entries) > 0 {
+		b.Records = make([]leat.Record, len(r.entries))
+		for i, e := range r.entries {
+			b.Records[i] = r.store.record(e)
+		}
 	}
+	return b
 }
 
 // bound is upTo lowered to the head; 0 is the head.
@@ -92,40 +106,59 @@ func (s *Store) bound(upTo uint64) uint64 {
 	return upTo
 }
 
-// take adds e to the batch and reports whether there is room for another.
+// take gathers e and reports whether there is room for another.
 func (r *reader) take(e *entry) bool {
-	r.Records = append(r.Records, r.store.record(e))
+	r.entries = append(r.entries, e)
 	r.bytes -= len(e.data)
-	return r.bytes > 0
+	if r.bytes <= 0 || len(r.entries) >= maxScan {
+		r.next = e.seq
+		return false
+	}
+	return true
 }
 
 // scan goes through the log.
 func (r *reader) scan(f *leat.Filter) {
 	var (
-		last    *stream // most records come in runs of one stream
+		last    *stream // many records come in runs of one stream
 		matches bool
 	)
 	log := &r.store.log
 	p := after(log, r.after)
 	for e, ok := log.get(p); ok && e.seq <= r.upTo; e, ok = log.get(p) {
-		r.Keys++
+		r.keys++
 		if e.stream != last {
 			last, matches = e.stream, f.Match(e.stream.name)
 		}
-		full := matches && !e.removed() && !r.take(e)
-		if full || r.Keys >= maxScan {
-			r.Next = e.seq
+		if matches && !e.removed() && !r.take(e) {
+			return
+		}
+		if r.keys >= maxScan {
+			r.next = e.seq
 			return
 		}
 		p = log.next(p)
 	}
 }
 
-// merge reads the records of some streams in log order.
+// list goes through the list of one stream.
+func (r *reader) list(list *ordered[*entry]) {
+	r.keys++
+	p := after(list, r.after)
+	for e, ok := list.get(p); ok && e.seq <= r.upTo; e, ok = list.get(p) {
+		r.keys++
+		if !r.take(e) {
+			return
+		}
+		p = list.next(p)
+	}
+}
+
+// merge goes through the lists of some streams, in log order.
 func (r *reader) merge(lists []*ordered[*entry]) {
 	h := make(heap, 0, len(lists))
 	for _, list := range lists {
-		r.Keys++
+		r.keys++
 		p := after(list, r.after)
 		if e, ok := list.get(p); ok {
 			h = append(h, cursor{rank: e.seq, entry: e, list: list, pos: p})
@@ -133,10 +166,8 @@ func (r *reader) merge(lists []*ordered[*entry]) {
 	}
 	h.order()
 	for len(h) > 0 && h[0].entry.seq <= r.upTo {
-		e := h[0].entry
-		r.Keys++
-		if !r.take(e) || len(r.Records) >= maxScan {
-			r.Next = e.seq
+		r.keys++
+		if !r.take(h[0].entry) {
 			return
 		}
 		h = h.advance()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -26,7 +27,7 @@ func (s *Store) Trim(ctx context.Context, name string, through uint64) error {
 		if !ok || first.seq > through {
 			return nil
 		}
-		return s.removeThrough(st, st.after(through))
+		return s.hideBefore(st, st.after(through))
 	})
 }
 
@@ -37,22 +38,25 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 		if st == nil {
 			return nil
 		}
-		gone := st.records.cut(pos{len(st.records.chunks), 0})
-		st.gone = math.MaxUint64
-		s.order++
-		s.tellDropped(st)
-		s.names.delete(st)
-		if st.due != 0 {
-			s.due.delete(dueTime{st.due, st})
-		}
-		delete(s.streams, name)
-		return gone
+		return s.hideDropped(st)
 	})
 }
 
-// removeThrough removes the records of a stream before p, of which there are
-// some, from everybody's sight.
-func (s *Store) removeThrough(st *stream, p pos) [][]*entry {
+// hideDropped removes a stream from everybody's sight and returns its records.
+func (s *Store) hideDropped(st *stream) [][]*entry {
+	gone := st.records.cut(pos{len(st.records.chunks), 0})
+	st.gone = math.MaxUint64
+	s.order++
+	s.tellDropped(st)
+	s.names.delete(st)
+	s.setDue(st, time.Time{})
+	delete(s.streams, st.name)
+	return gone
+}
+
+// hideBefore removes the records of a stream before p, of which there are
+// some, from everybody's sight, and returns them.
+func (s *Store) hideBefore(st *stream, p pos) [][]*entry {
 	gone := st.records.cut(p)
 	for _, chunk := range gone {
 		st.count -= int64(len(chunk))

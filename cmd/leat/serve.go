@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/console"
+	"github.com/leat-dev/leat/server"
+	"github.com/leat-dev/leat/store"
+)
+
+type serveCmd struct {
+	Listen string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
+
+	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble"`
+	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" placeholder:"DIR"`
+	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk"`
+
+	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none"`
+	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none"`
+
+	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
+	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
+	BodyTimeout  time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
+	KeyWindow    time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
+	Drain        time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
+
+	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
+	MaxSubscribers int      `help:"Most readers at a time. 0: no limit." default:"0" placeholder:"N"`
+	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
+}
+
+// Help is shown below the flags.
+func (serveCmd) Help() string {
+	return `Needs no configuration. The first line on stdout is the URL, once requests are taken, so that scripts can wait for it and use --listen 127.0.0.1:0. What else there is to know goes to stderr.
+
+SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.`
+}
+
+// stopLimit bounds a graceful stop: publishes that are still under way then
+// fail, and their publishers repeat them.
+const stopLimit = 15 * time.Second
+
+// Run serves until ctx ends.
+func (c *serveCmd) Run(ctx context.Context, std *streams) error {
+	if c.Store == "memory" && c.Durability != "disk" {
+		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	}
+	logger := slog.New(slog.NewTextHandler(std.err, nil))
+	// The address comes first: if it is taken, nothing has been made on disk.
+	ln, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	st, err := c.openStore(logger)
+	if err != nil {
+		return err
+	}
+	err = c.serve(ctx, std, ln, st, logger)
+	if cerr := st.Close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
+	}
+	return err
+}
+
+// serve runs until ctx ends, or the listener fails.
+func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st store.Store, logger *slog.Logger) error {
+	srv, err := server.New(c.options(st, logger))
+	if err != nil {
+		return err
+	}
+	hs := newHTTPServer(console.Wrap(srv), logger)
+	failed := make(chan error, 1)
+	// Owned by serve, which waits for it in stop; Shutdown ends it.
+	go func() { failed <- hs.Serve(ln) }()
+	c.announce(std, ln.Addr(), st.Abilities().Class)
+	select {
+	case err = <-failed:
+		err = leat.Errorf(leat.CodeInternal, "serving on %s failed: %w", ln.Addr(), err)
+	case <-ctx.Done():
+		std.note("stopping; a second signal stops at once")
+	}
+	return errors.Join(err, stop(std, srv, hs))
+}
+
+// stop ends both servers together: the one waits for the answers that the
+// other ends. Publishes that do not come to an end are no failure of it.
+func stop(std *streams, srv *server.Server, hs *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	ended := make(chan error, 1)
+	// Owned by stop, which waits for it. It ends with the last connection or
+	// with ctx.
+	go func() { ended <- hs.Shutdown(ctx) }()
+	err := srv.Shutdown(ctx)
+	err = errors.Join(err, <-ended)
+	if errors.Is(err, context.DeadlineExceeded) {
+		std.note("some requests did not end within %v and were cut; their publishers got no answer", stopLimit)
+		return hs.Close()
+	}
+	return err
+}
+
+// options are those of the server.
+func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
+	return server.Options{
+		Store: st, Logger: logger,
+		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
+		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
+		CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+	}
+}
+
+// durability says what a class means, for people.
+var durability = map[store.Class]string{
+	store.ClassMemory:     "a record is gone when this process ends",
+	store.ClassOS:         "a record survives the end of this process once its publisher is answered, but not a power cut",
+	store.ClassDisk:       "a record is on the disk before its publisher is answered",
+	store.ClassReplicated: "a record is on several machines before its publisher is answered",
+}
+
+// announce says where the server is and what to try.
+func (c *serveCmd) announce(std *streams, addr net.Addr, class store.Class) {
+	url := baseURL(addr)
+	kept := "memory"
+	if c.Store == "pebble" {
+		kept = "pebble, in " + c.Data
+	}
+	fmt.Fprintf(std.err, `leat %s is serving at %s
+  store       %s
+  durability  %s: %s
+  open        %s in a browser
+  watch       curl -N '%s/events?topic=hello'
+  publish     curl -d 'it works' '%s/events?topic=hello'
+`, version(), url, kept, class, durability[class], url, url, url)
+	if !isLoopback(addr) {
+		std.note("WARNING: %s can be reached from other machines and there is no authentication yet: whoever reaches it can read and publish everything", addr)
+	}
+	fmt.Fprintln(std.out, url)
+}

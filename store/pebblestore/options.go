@@ -1,0 +1,150 @@
+package pebblestore
+
+import (
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
+)
+
+// Options are the choices of a store. The zero value is good: durable on
+// disk, 64 MiB of memory. A size or count of zero or less means the default.
+type Options struct {
+	// Durability is what a commit survives: store.ClassDisk, the default, or
+	// store.ClassOS. A store may be opened with another class than before.
+	Durability store.Class
+
+	// Logger gets one line when the store fails and one for each file found
+	// damaged. nil means slog.Default().
+	Logger *slog.Logger
+
+	// Now is the clock. nil means time.Now.
+	Now func() time.Time
+
+	// FS is the file system, for tests. nil means the real one.
+	FS vfs.FS
+
+	// CacheSize bounds the block cache and the memtables together, in bytes.
+	// The default is 64 MiB.
+	CacheSize int64
+
+	// TailSize bounds, in bytes, the latest records that are kept in memory
+	// for Follow. The default is 4 MiB.
+	TailSize int
+
+	// MaxRecord is the largest payload in bytes. The default is 16 MiB, the
+	// most is 256 MiB.
+	MaxRecord int
+
+	// MaxTxBytes is the most payload in one Tx. The default is twice
+	// MaxRecord; it is never less than MaxRecord.
+	MaxTxBytes int
+
+	// MaxTxRecords is the most records in one Tx. The default is 65,536.
+	MaxTxRecords int
+
+	// MaxOpenFiles bounds the table files that are kept open. The default is
+	// 500.
+	MaxOpenFiles int
+
+	memtable int // size of a memtable, for tests; 0 means memtableSize
+}
+
+const (
+	memtableSize  = 16 << 20
+	maxMemtables  = 3
+	mostMaxRecord = 256 << 20
+
+	// l0Limit is the number of overlapping levels of fresh tables at which
+	// commits wait for compaction; see room.go.
+	l0Limit = 20
+)
+
+// withDefaults returns o with every field set, or what is wrong with it.
+func (o Options) withDefaults() (Options, error) {
+	switch o.Durability {
+	case "":
+		o.Durability = store.ClassDisk
+	case store.ClassDisk, store.ClassOS:
+	default:
+		return o, leat.Errorf(leat.CodeInvalidParameter, "%q is not a durability class of this store", o.Durability).
+			Advise(`Use "disk" or "os".`)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	o.CacheSize = positive(o.CacheSize, 64<<20)
+	o.TailSize = positive(o.TailSize, 4<<20)
+	o.MaxRecord = min(positive(o.MaxRecord, 16<<20), mostMaxRecord)
+	o.MaxTxBytes = max(positive(o.MaxTxBytes, 2*o.MaxRecord), o.MaxRecord)
+	o.MaxTxRecords = positive(o.MaxTxRecords, 1<<16)
+	o.MaxOpenFiles = positive(o.MaxOpenFiles, 500)
+	o.memtable = positive(o.memtable, memtableSize)
+	return o, nil
+}
+
+func positive[T int | int64](n, otherwise T) T {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// comparer orders keys as bytes. Its name is of Leat's own so that Pebble
+// itself refuses a directory of another program's before it changes anything.
+var comparer = func() *pebble.Comparer {
+	c := *pebble.DefaultComparer
+	c.Name = "leat.bytes"
+	return &c
+}()
+
+// pebbleOptions returns how Pebble is run for s.
+func (s *Store) pebbleOptions() *pebble.Options {
+	po := &pebble.Options{
+		Comparer: comparer,
+		FS:       s.guard,
+		Logger:   pebbleLogger{s},
+		// Fixed, not FormatNewest: it decides which versions of Leat can open
+		// the directory. It has chunks in the write-ahead log that say how
+		// far it was synced, which tells damage from a torn tail.
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+
+		CacheSize:                   s.options.CacheSize,
+		MemTableSize:                uint64(s.options.memtable),
+		MemTableStopWritesThreshold: maxMemtables,
+		MaxOpenFiles:                s.options.MaxOpenFiles,
+
+		// Pebble's own brake for level 0 would hold the commit lock until a
+		// compaction ends, for ever if none can run any more. room.go brakes
+		// instead, where a failure is noticed.
+		L0StopWritesThreshold: math.MaxInt32,
+	}
+	for i := range po.Levels {
+		// Filters spare the lookup of a stream that does not exist yet.
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].BlockSize = 16 << 10
+	}
+	// Compactions because of reads would wake an idle store.
+	po.Experimental.ReadSamplingMultiplier = -1
+	po.Experimental.CompactionScheduler = &scheduler{guard: s.guard}
+	po.EventListener = &pebble.EventListener{
+		// Both are called with Pebble's mutex held: they must not block.
+		BackgroundError: func(err error) { s.guard.fail("background work of the storage engine", err) },
+		FlushEnd:        func(pebble.FlushInfo) { s.room.poke() },
+		CompactionEnd:   func(pebble.CompactionInfo) { s.room.poke() },
+		DataCorruption:  s.damaged,
+	}
+	return po
+}

@@ -1,0 +1,243 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
+)
+
+// "Txs of one call become visible together, in order."
+func testVisibleTogether(k *kit) {
+	names := []string{"a", "b", "c", "d", "e"}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	lasts, done := make([]int, rounds(300)), make(chan error, 1)
+	// The goroutine is the test's, which waits for it; it ends by itself.
+	wg.Go(func() { done <- commitGroups(k, names, lasts) })
+	type sight struct{ group, index int }
+	var sights []sight
+	for after, ended := uint64(0), false; !ended; {
+		select {
+		case err := <-done:
+			k.ok(err)
+			ended = true
+		default:
+		}
+		// What is read up to the head ends with the end of a group.
+		head := k.s.Head()
+		records := k.log(everything, after, head)
+		after = max(after, head)
+		if n := len(records); n > 0 {
+			var s sight
+			if _, err := fmt.Sscan(string(records[n-1].Data), &s.group, &s.index); err != nil {
+				k.Fatal(err)
+			}
+			sights = append(sights, s)
+		}
+	}
+	if len(sights) == 0 {
+		k.Error("no group was seen")
+	}
+	for _, s := range sights {
+		if last := lasts[s.group]; s.index != last {
+			k.Fatalf("of group %d the first %d Txs were visible without those up to %d", s.group, s.index+1, last+1)
+		}
+	}
+}
+
+// commitGroups commits groups of Txs, a record each that says to which group
+// it belongs and its place there. It notes the last Tx of each group that was
+// stored: some may meet conflicts.
+func commitGroups(k *kit, names []string, lasts []int) error {
+	for group := range lasts {
+		txs := make([]store.Tx, len(names))
+		for i, name := range names {
+			info, err := k.s.Stream(k.ctx, name)
+			if err != nil {
+				return err
+			}
+			r := rec(fmt.Sprint(group, i))
+			txs[i] = store.Tx{Stream: name, Version: info.Version, Records: at(info, []leat.Record{r})}
+		}
+		results, err := k.s.Commit(k.ctx, txs)
+		if err != nil {
+			return err
+		}
+		for i, result := range results {
+			if result.Err == nil {
+				lasts[group] = i
+			}
+		}
+	}
+	return nil
+}
+
+// "Commit stores each Tx whole or not at all." "A larger one is refused with
+// CodeTooLarge, never split." "A Tx fails alone."
+func testRefusedWhole(k *kit) {
+	due := time.UnixMicro(1)
+	state := []store.Entry{{Key: "k", Value: []byte("v")}}
+	tooMany := store.Tx{
+		Stream: "s", Records: at(store.Info{Name: "s"}, recs(k.ab.MaxTxRecords+1)), State: state, Due: &due,
+	}
+	fine := store.Tx{Stream: "t", State: state}
+	results := k.commit(tooMany, fine)
+	k.code("a Tx of too many records", results[0].Err, leat.CodeTooLarge)
+	k.ok(results[1].Err)
+	k.infoAt(results[1].Version, "t")
+	if info := k.info("s", "k"); info.Version != 0 || info.State != nil {
+		k.Errorf("a Tx that was refused left traces: %+v", info)
+	}
+	if names, err := k.s.Due(k.ctx, due, 10); err != nil || len(names) > 0 {
+		k.Errorf("a Tx that was refused left the due time of %q, %v", names, err)
+	}
+	if records := k.log(everything, 0, 0); len(records) > 0 {
+		k.Errorf("a Tx that was refused left %d records", len(records))
+	}
+	if k.s.Health() != nil {
+		k.Errorf("a refused Tx made the store unhealthy: %v", k.s.Health())
+	}
+}
+
+// "MaxRecord is the largest payload, in bytes. MaxTxRecords and MaxTxBytes
+// bound one Tx, payloads counted."
+func testLimits(k *kit) {
+	switch {
+	case k.ab.MaxRecord <= 0 || k.ab.MaxTxRecords <= 0 || k.ab.MaxTxBytes <= 0:
+		k.Fatalf("the abilities %+v name no limits", k.ab)
+	case k.ab.MaxTxBytes < k.ab.MaxRecord:
+		k.Fatalf("the abilities %+v allow a record and no Tx for it", k.ab)
+	}
+	payload := make([]byte, k.ab.MaxRecord+1)
+	for i := range payload {
+		payload[i] = byte(i * 7 / 5)
+	}
+	of := func(sizes ...int) []leat.Record {
+		records := make([]leat.Record, len(sizes))
+		for i, n := range sizes {
+			records[i].Data = payload[:n]
+		}
+		return records
+	}
+	k.edge("a record", of(k.ab.MaxRecord), of(k.ab.MaxRecord+1))
+	k.edge("a number of records", of(make([]int, k.ab.MaxTxRecords)...), of(make([]int, k.ab.MaxTxRecords+1)...))
+	// The largest Tx that its number of records allows.
+	var sizes []int
+	left := k.ab.MaxTxBytes
+	for ; left > 0 && len(sizes) < k.ab.MaxTxRecords-1; left -= sizes[len(sizes)-1] {
+		sizes = append(sizes, min(left, k.ab.MaxRecord))
+	}
+	if left > 0 {
+		k.Logf("a Tx of MaxTxRecords records cannot have MaxTxBytes bytes: that limit is without effect")
+		return
+	}
+	k.edge("a number of bytes", of(sizes...), of(append(sizes, 1)...))
+}
+
+// edge commits what is just allowed and what is not any more.
+func (k *kit) edge(what string, allowed, refused []leat.Record) {
+	k.Helper()
+	start := k.s.Head()
+	stored := k.put(what, allowed...)
+	k.want(what+" at the limit", k.stream(what, start, 0), stored)
+	info := k.latest(what, stored)
+	for range maxTries {
+		results := k.commit(store.Tx{Stream: what, Version: info.Version, Records: at(info, refused)})
+		if results[0].Err != store.ErrConflict {
+			k.code(what+" over the limit", results[0].Err, leat.CodeTooLarge)
+			break
+		}
+		info = k.info(what)
+	}
+	if info := k.info(what); info.Last != stored[len(stored)-1].Offset.Seq {
+		k.Errorf("%s over the limit left a trace: %+v", what, info)
+	}
+	k.ok(k.s.Drop(k.ctx, what))
+}
+
+// "A driver keeps no slice of the caller's after Commit has returned, except
+// the Data of records, which is immutable from the call on."
+func testCallersMemory(k *kit) {
+	key, value := "k", []byte("value")
+	var records []leat.Record
+	var txs []store.Tx
+	info := k.info("s")
+	records = at(info, recs(min(3, k.ab.MaxTxRecords)))
+	txs = []store.Tx{{Stream: "s", ContentType: "text/plain", Records: records, State: []store.Entry{{Key: key, Value: value}}}}
+	results := k.commit(txs...)
+	k.ok(results[0].Err)
+	want := append([]leat.Record(nil), records...)
+	clear(records)
+	copy(value, "XXXXX")
+	txs[0].State[0] = store.Entry{Key: "other", Value: []byte("other")}
+	txs[0] = store.Tx{Stream: "other"}
+	version := results[0].Version
+	results[0] = store.Result{}
+
+	k.want("what was stored from memory that was used again", k.stream("s", 0, 0), want)
+	state := k.infoAt(version, "s", "k", "other").State
+	if len(state) != 1 || string(state["k"]) != "value" {
+		k.Errorf("the state stored from memory that was used again is %q", state)
+	}
+}
+
+// "They and their Data are immutable and may be kept." Appending to them, and
+// to values of state, harms nobody.
+func testReadersMemory(k *kit) {
+	// The records of one request are pieces of one buffer.
+	buffer := []byte(strings.Repeat("0123456789", 10))
+	stored := recs(20)
+	for i := range stored {
+		stored[i].Data = buffer[5*i : 5*i+5]
+	}
+	stored = k.put("s", stored...)
+	content := string(buffer)
+	version := k.set("s", store.Tx{State: []store.Entry{
+		{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("2")}, {Key: "c", Value: []byte("3")},
+	}})
+	var kept []store.Batch
+	for range 2 {
+		b, err := k.s.ReadStream(k.ctx, "s", 0, 0, plenty)
+		k.ok(err)
+		kept = append(kept, b)
+		b, err = k.s.ReadLog(k.ctx, everything, 0, 0, plenty)
+		k.ok(err)
+		kept = append(kept, b)
+		for b, err := range k.s.Follow(k.ctx, 0) {
+			k.ok(err)
+			kept = append(kept, b)
+			break
+		}
+		// What is read in the second round must be as in the first.
+		for _, b := range kept {
+			for i := range b.Records {
+				_ = append(b.Records[i].Data, "XXXXXXXXXXXXXXXXXXXXXXXX"...)
+			}
+			_ = append(b.Records, rec("XXX"))
+		}
+	}
+	info := k.infoAt(version, "s", "a", "b", "c")
+	for _, v := range info.State {
+		_ = append(v, "XXXXXXXX"...)
+	}
+	clear(info.State)
+	state := k.info("s", "a", "b", "c").State
+	for key, want := range map[string]string{"a": "1", "b": "2", "c": "3"} {
+		if string(state[key]) != want {
+			k.Errorf("the state has %q for %s, want %s", state[key], key, want)
+		}
+	}
+	k.put("s", recs(20)...)
+	k.ok(k.s.Trim(k.ctx, "s", stored[9].Offset.Seq))
+	k.ok(k.s.Drop(k.ctx, "s"))
+	for _, b := range kept {
+		k.want("records that were kept", b.Records, stored[:len(b.Records)])
+	}
+	if string(buffer) != content {
+		k.Errorf("the buffer that the records came in has become %q", buffer)
+	}
+}

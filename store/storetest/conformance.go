@@ -1,0 +1,54 @@
+package storetest
+
+// conformance has the tests of Run, each over a fresh store.
+var conformance = []struct {
+	name string
+	run  func(*kit)
+}{
+	{"Sequences", testSequences},
+	{"Records", testRecords},
+	{"Times", testTimes},
+	{"Versions", testVersions},
+	{"ConflictsAlone", testConflictsAlone},
+	{"Counter", testCounter},
+	{"VisibleTogether", testVisibleTogether},
+	{"RefusedWhole", testRefusedWhole},
+	{"Limits", testLimits},
+	{"CallersMemory", testCallersMemory},
+	{"ReadersMemory", testReadersMemory},
+
+	{"Info", testInfo},
+	{"State", testState},
+	{"StateAtItsLimits", testStateAtItsLimits},
+	{"Streams", testStreams},
+	{"Due", testDue},
+
+	{"ReadStream", testReadStream},
+	{"ReadBytes", testReadBytes},
+	{"ReadLog", testReadLog},
+	{"ReadLogOfLaterStreams", testReadLogOfLaterStreams},
+	{"At", testAt},
+	{"Back", testBack},
+	{"ManyStreams", testManyStreams},
+
+	{"Trim", testTrim},
+	{"TrimWhileAppending", testTrimWhileAppending},
+	{"Drop", testDrop},
+	{"DropAndMakeAnew", testDropAndMakeAnew},
+	{"Removed", testRemoved},
+	{"RemovedUntil", testRemovedUntil},
+	{"RemovedAtRandom", testRemovedAtRandom},
+	{"RemovedWhileReading", testRemovedWhileReading},
+
+	{"Follow", testFollow},
+	{"FollowStateOnly", testFollowStateOnly},
+	{"FollowMany", testFollowMany},
+	{"FollowSlowly", testFollowSlowly},
+	{"FollowTrimmed", testFollowTrimmed},
+	{"FollowWakesUp", testFollowWakesUp},
+	{"FollowEnds", testFollowEnds},
+
+	{"Contexts", testContexts},
+	{"Close", testClose},
+	{"CloseWhileInUse", testCloseWhileInUse},
+}
