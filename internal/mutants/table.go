@@ -18,15 +18,24 @@ type Mutant struct {
 	Run     string
 }
 
-// table has the mutants, in the order of the path of a record. One looks so:
-//
-//	{
-//		Name:    "commit-not-synced",
-//		Why:     "in class disk, no answer leaves before its group has been fsynced",
-//		File:    "store/pebblestore/commit.go",
-//		Old:     "pebble.Sync",
-//		New:     "pebble.NoSync",
-//		Package: "./store/pebblestore",
-//		Run:     "^TestPowerCut$",
-//	},
-var table = []Mutant{}
+// table has the mutants, in the order of the path of a record.
+var table = []Mutant{
+	{
+		Name:    "commit-not-synced",
+		Why:     "in class disk, no answer leaves before its group has been fsynced",
+		File:    "store/pebblestore/commit.go",
+		Old:     "s.db.Apply(b, pebble.Sync)",
+		New:     "s.db.Apply(b, pebble.NoSync)",
+		Package: "./store/pebblestore",
+		Run:     "^TestCrash$",
+	},
+	{
+		Name:    "reader-given-a-queue",
+		Why:     "a reader holds no records and no channel of records",
+		File:    "internal/live/feed.go",
+		Old:     "func (fd *feed) list(f frame.Frame) {\n",
+		New:     "var queues [][]byte\n\nfunc (fd *feed) list(f frame.Frame) {\n\tqueues = append(queues, append([]byte(nil), f.Bytes()...))\n",
+		Package: "./internal/live",
+		Run:     "^TestStalledReadersHoldNothing$",
+	},
+}
