@@ -35,7 +35,12 @@ func killUnderLoad(t *testing.T, durability string, kills int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	data := t.TempDir()
-	server, url := startServer(t, "127.0.0.1:0", data, durability)
+	port, err := lastingPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + port
+	server, url := startServer(t, address, data, durability)
 	c := &client.Client{URL: url}
 
 	l := newLedger()
@@ -63,7 +68,7 @@ func killUnderLoad(t *testing.T, durability string, kills int) {
 		}
 		server.Process.Kill()
 		server.Wait()
-		server, _ = startServer(t, strings.TrimPrefix(url, "http://"), data, durability)
+		server, _ = startServer(t, address, data, durability)
 	}
 	stopPublishing()
 	publishers.Wait()

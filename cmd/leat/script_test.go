@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"start":  cmdStart,
 			"until":  cmdUntil,
 			"serve":  cmdServe,
+			"port":   cmdPort,
 			"feed":   cmdFeed,
 			"signal": cmdSignal,
 			"finish": cmdFinish,
@@ -133,7 +135,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 // until NAME out|err PATTERN waits for a line that matches.
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	p := named(ts, args[0])
-	if _, ok := p.output(ts, args[1]).until(regexp.MustCompile(args[2])); !ok {
+	if _, ok := p.output(ts, args[1]).until(regexp.MustCompile(args[2]), p.ended); !ok {
 		ts.Fatalf("no line of %s %s matches %s:\n%s%s", args[0], args[1], args[2], p.out.text(), p.err.text())
 	}
 }
@@ -154,12 +156,35 @@ func (p *process) output(ts *testscript.TestScript, which string) *output {
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	cmdStart(ts, neg, slices.Concat([]string{args[0], "leat", "serve"}, args[1:]))
 	p := named(ts, args[0])
-	url, ok := p.out.until(regexp.MustCompile(`^http://`))
+	url, ok := p.out.until(regexp.MustCompile(`^http://`), p.ended)
 	if !ok {
 		ts.Fatalf("the server did not start:\n%s", p.err.text())
 	}
 	ts.Setenv("LEAT_SERVER", url)
 	ts.Setenv("ADDRESS", strings.TrimPrefix(url, "http://"))
+}
+
+// port sets PORT to a port for a server that is started again at the same
+// address.
+func cmdPort(ts *testscript.TestScript, neg bool, args []string) {
+	port, err := lastingPort()
+	ts.Check(err)
+	ts.Setenv("PORT", port)
+}
+
+// lastingPort returns a free port of the loopback address below those that
+// systems give to outgoing connections: one of these could take the port while
+// the server is down.
+func lastingPort() (string, error) {
+	var err error
+	for range 100 {
+		port := strconv.Itoa(10000 + rand.IntN(20000))
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return port, ln.Close()
+		}
+	}
+	return "", err
 }
 
 // feed NAME FROM TO writes the lines FROM to TO, which are numbers, to the
@@ -279,8 +304,8 @@ func (o *output) text() string {
 }
 
 // until returns the next line that matches, which later calls do not look at
-// again.
-func (o *output) until(pattern *regexp.Regexp) (string, bool) {
+// again. It gives up when ended is closed and no more can come.
+func (o *output) until(pattern *regexp.Regexp, ended <-chan struct{}) (string, bool) {
 	expired := time.After(patience)
 	for {
 		line, changed := o.next(pattern)
@@ -289,6 +314,10 @@ func (o *output) until(pattern *regexp.Regexp) (string, bool) {
 		}
 		select {
 		case <-changed:
+		case <-ended:
+			// What came between the look and the end is looked at once more.
+			line, changed = o.next(pattern)
+			return line, changed == nil
 		case <-expired:
 			return "", false
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -24,9 +25,11 @@ func TestReaderVanishes(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("making a network namespace takes root; CI runs as root")
 	}
-	ns := fmt.Sprintf("leat%d", os.Getpid())
-	// A network of its own for each run that there may be at a time.
-	network := fmt.Sprintf("10.203.%d", os.Getpid()%250)
+	// A network of its own for each run that there may be at a time. Links go
+	// a moment after their namespace, so their names are not used again.
+	run := rand.IntN(1 << 16)
+	ns := fmt.Sprintf("leat%d", run)
+	network := fmt.Sprintf("10.%d.%d", 128+run>>8&63, run&255)
 	host, peer := network+".1", network+".2"
 	ip(t, "netns", "add", ns)
 	t.Cleanup(func() { ip(t, "netns", "del", ns) }) // the link goes with it
