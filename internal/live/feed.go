@@ -7,7 +7,6 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
-	"github.com/leat-dev/leat/store"
 )
 
 // A feed is the readers that share one filter and encoding, and the frames
@@ -31,8 +30,10 @@ type feed struct {
 	mu      sync.Mutex
 	after   uint64
 	frames  []frame.Frame
-	pages   []*page // sorted by after, apart from each other
-	filling bool    // a page is on its way; one at a time
+	cut     int       // frames cut off at the front since the array was made, or more
+	pages   []*page   // sorted by after, apart from each other
+	filling bool      // a page is on its way; one at a time
+	lost    *removals // what the last page came with
 	atEnd   []*Reader
 	atHole  []*Reader // waiting for a page of history
 	failed  error     // set once, by the end of following
@@ -44,16 +45,34 @@ type page struct {
 	after, through uint64 // the part of the log that it stands for
 	frames         []frame.Frame
 	release        func()
-	order          uint64          // the removals that it shows, by their number
-	removed        []store.Removed // the newest of those after it, by order
-	more           int             // how many others there are
-	floor          uint64          // the last record that any of them removed
+	order          uint64    // the removals that it shows, by their number
+	lost           *removals // what they removed after it; nil if there were none
 }
 
-// list appends the frame of a committed record.
+// touch adds fd to a list that it is not in yet. The caller holds the Live's mu.
+func (fd *feed) touch(touched []*feed) []*feed {
+	if fd.touched {
+		return touched
+	}
+	fd.touched = true
+	return append(touched, fd)
+}
+
+// list appends the frame of a committed record, unless the tail begins after it.
 func (fd *feed) list(f frame.Frame) {
 	fd.mu.Lock()
-	fd.frames = append(fd.frames, f)
+	if f.Seq > fd.after {
+		fd.frames = append(fd.frames, f)
+	}
+	fd.mu.Unlock()
+}
+
+// breakOff lets the tail begin after a position: some record before it was
+// committed and removed again before it could be listed. Readers find out from
+// the store.
+func (fd *feed) breakOff(through uint64) {
+	fd.mu.Lock()
+	fd.after, fd.frames = through, nil
 	fd.mu.Unlock()
 }
 
@@ -112,8 +131,10 @@ func (fd *feed) cutTail(i int) {
 	}
 	fd.after = fd.frames[i].Seq
 	fd.frames = fd.frames[i+1:]
-	if len(fd.frames) == 0 {
-		fd.frames = nil // the array goes too
+	if fd.cut += i + 1; fd.cut > len(fd.frames) {
+		// So that the old array goes; a clone of nothing would keep it.
+		fd.frames = append([]frame.Frame(nil), fd.frames...)
+		fd.cut = 0
 	}
 }
 
@@ -123,7 +144,6 @@ func (fd *feed) forget() {
 	defer fd.mu.Unlock()
 	if len(fd.frames) > 0 && fd.frames[0].Evicted() {
 		fd.cutTail(0)
-		fd.frames = slices.Clone(fd.frames) // so that the old array goes
 	}
 	fd.pages = slices.DeleteFunc(fd.pages, func(p *page) bool {
 		return len(p.frames) > 0 && p.frames[0].Evicted()
@@ -159,6 +179,7 @@ func (fd *feed) addPage(p *page, woken []Waker) []Waker {
 		return woken
 	}
 	i := sort.Search(len(fd.pages), func(i int) bool { return fd.pages[i].after > p.after })
+	fd.lost = p.lost
 	if i > 0 && fd.pages[i-1].joins(p) {
 		fd.pages[i-1].through = p.through
 	} else {
@@ -167,11 +188,12 @@ func (fd *feed) addPage(p *page, woken []Waker) []Waker {
 	return takeWaiting(&fd.atHole, woken)
 }
 
-// joins reports whether next goes on where p ends and neither has anything to
-// say: long stretches of a log that a filter passes over leave one page.
+// joins reports whether next goes on where p ends, neither has a frame and both
+// tell of the same removals: long stretches of a log that a filter passes over
+// leave one page.
 func (p *page) joins(next *page) bool {
-	return p.through == next.after && p.order == next.order &&
-		len(p.frames)+len(next.frames)+len(p.removed)+len(next.removed) == 0
+	return p.through == next.after && p.order == next.order && p.lost == next.lost &&
+		len(p.frames)+len(next.frames) == 0
 }
 
 // fillFailed ends the readers that wait for a page that cannot be read.
@@ -202,5 +224,5 @@ func (fd *feed) end() {
 	for _, p := range fd.pages {
 		p.release()
 	}
-	fd.pages, fd.frames = nil, nil
+	fd.pages, fd.frames, fd.lost = nil, nil, nil
 }

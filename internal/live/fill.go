@@ -1,12 +1,6 @@
 package live
 
-import (
-	"cmp"
-	"slices"
-	"sync"
-
-	"github.com/leat-dev/leat/store"
-)
+import "sync"
 
 // A queue holds the pages of history that readers wait for: at most one for a
 // feed, so it is never longer than the list of feeds.
@@ -17,10 +11,12 @@ type queue struct {
 	closed bool
 }
 
-// A want is a page that a feed needs: what follows after, up to upTo.
+// A want is a page that a feed needs: what follows after, up to upTo. lost is
+// what the page before it came with.
 type want struct {
 	feed        *feed
 	after, upTo uint64
+	lost        *removals
 }
 
 func (q *queue) put(w want) {
@@ -58,7 +54,7 @@ func (q *queue) close() {
 func (l *Live) requestPage(fd *feed, after, upTo uint64) {
 	if !fd.filling {
 		fd.filling = true
-		l.fills.put(want{fd, after, upTo})
+		l.fills.put(want{fd, after, upTo, fd.lost})
 	}
 }
 
@@ -91,25 +87,14 @@ func (l *Live) readPage(w want) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{after: w.after, through: b.Next, order: b.Order}
-	if w.after > 0 && b.Order > 0 {
+	p := &page{after: w.after, through: b.Next, order: b.Order, lost: w.lost}
+	if b.Order > 0 && !w.lost.covers(w.after, b.Order) {
 		removed, err := l.store.Removed(l.ctx, w.feed.filter, w.after, 0, b.Order)
 		if err != nil {
 			return nil, err
 		}
-		p.setRemoved(removed)
+		p.lost = newRemovals(w.after, b.Order, removed)
 	}
 	p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
 	return p, nil
-}
-
-// setRemoved keeps of what is gone after the page begins as much as a reader is
-// told: a pattern may match any number of streams.
-func (p *page) setRemoved(removed []store.Removed) {
-	for _, rm := range removed {
-		p.floor = max(p.floor, rm.Through)
-	}
-	slices.SortFunc(removed, func(a, b store.Removed) int { return cmp.Compare(a.Order, b.Order) })
-	p.more = max(0, len(removed)-maxRemoved)
-	p.removed = slices.Clone(removed[p.more:])
 }

@@ -61,7 +61,7 @@ func cut(m map[string][]*feed, key string, fd *feed) {
 
 // changed forgets the answers that fd's coming or going makes wrong.
 func (x *index) changed(fd *feed) {
-	if len(fd.filter.Patterns()) > 0 {
+	if len(fd.filter.Patterns()) > 0 || len(x.names)+len(x.prefixes) == 0 {
 		clear(x.matches)
 		return
 	}
@@ -73,6 +73,9 @@ func (x *index) changed(fd *feed) {
 // match returns the feeds that want the records of a stream, those of one
 // encoding together. The slice is valid until the feeds change.
 func (x *index) match(stream string) []*feed {
+	if len(x.names)+len(x.prefixes) == 0 {
+		return nil
+	}
 	feeds, ok := x.matches[stream]
 	if ok {
 		return feeds

@@ -20,6 +20,8 @@ import (
 	"github.com/leat-dev/leat/store"
 )
 
+var everything = leat.Everything()
+
 // A Renderer makes frames and keeps their bytes for as long as it sees fit.
 // All methods may be called by many goroutines at once.
 type Renderer interface {
@@ -31,7 +33,8 @@ type Renderer interface {
 	// release says that nobody needs them any more.
 	History(enc frame.Encoding, records []leat.Record) (frames []frame.Frame, release func())
 
-	// Evictions grows whenever frames have lost their bytes.
+	// Evictions returns how many frames have lost their bytes so far, each
+	// counted once for every feed that lists it.
 	Evictions() uint64
 }
 
@@ -132,13 +135,20 @@ func (l *Live) Readers() int {
 
 // follow hands every committed record to the feeds that want it.
 func (l *Live) follow() {
-	var woken []Waker
-	for b, err := range l.store.Follow(l.ctx, l.head.Load()) {
+	var (
+		woken []Waker
+		seen  = removals{after: l.head.Load()}
+	)
+	for b, err := range l.store.Follow(l.ctx, seen.after) {
+		if err == nil {
+			err = l.look(&seen, b.Order)
+		}
 		if err != nil {
 			l.fail(err)
 			return
 		}
-		woken = l.dispatch(b, woken[:0])
+		woken = l.dispatch(b, seen.list, woken[:0])
+		seen.after = b.Next
 		for i, w := range woken {
 			w.Wake()
 			woken[i] = nil
@@ -146,12 +156,35 @@ func (l *Live) follow() {
 	}
 }
 
+// look finds out what was removed before it could be followed. A batch shows
+// removals, and may lack records between the end of the batch before and the
+// last record removed.
+func (l *Live) look(seen *removals, order uint64) error {
+	if order <= seen.order && seen.after >= seen.floor {
+		seen.list = nil
+		return nil
+	}
+	removed, err := l.store.Removed(l.ctx, everything, seen.after, 0, order)
+	seen.order, seen.list = max(seen.order, order), removed
+	for _, rm := range removed {
+		seen.floor = max(seen.floor, rm.Through)
+	}
+	return err
+}
+
 // dispatch lists the frames of a batch, moves the head and returns who waits
-// for it. The wake-ups themselves happen without a lock.
-func (l *Live) dispatch(b store.Batch, woken []Waker) []Waker {
+// for it. The wake-ups themselves happen without a lock. Feeds that want records
+// of what was removed unseen are broken off first: a reader looks at any time.
+func (l *Live) dispatch(b store.Batch, unseen []store.Removed, woken []Waker) []Waker {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	touched := l.touched[:0]
+	for _, rm := range unseen {
+		for _, fd := range l.index.match(rm.Stream) {
+			fd.breakOff(b.Next)
+			touched = fd.touch(touched)
+		}
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		feeds := l.index.match(r.Stream)
@@ -164,10 +197,7 @@ func (l *Live) dispatch(b store.Batch, woken []Waker) []Waker {
 			f := l.renderer.Tail(feeds[0].encoding, r, n)
 			for _, fd := range feeds[:n] {
 				fd.list(f)
-				if !fd.touched {
-					fd.touched = true
-					touched = append(touched, fd)
-				}
+				touched = fd.touch(touched)
 			}
 			feeds = feeds[n:]
 		}
@@ -183,11 +213,11 @@ func (l *Live) dispatch(b store.Batch, woken []Waker) []Waker {
 	return woken
 }
 
-// sweep lets feeds forget frames whose bytes are gone, once enough of them are
-// that going through all feeds pays. The caller holds mu.
+// sweep lets feeds forget frames whose bytes are gone, once there are so many of
+// them for each feed that going through all feeds pays. The caller holds mu.
 func (l *Live) sweep() {
-	const worthwhile = 64 // pages
-	if n := l.renderer.Evictions(); n-l.swept >= worthwhile {
+	const worthwhile = 64
+	if n := l.renderer.Evictions(); n-l.swept >= worthwhile*uint64(1+len(l.feeds)) {
 		l.swept = n
 		for _, fd := range l.feeds {
 			fd.forget()

@@ -1,110 +1,290 @@
 package live_test
 
 import (
-	"fmt"
-	"strings"
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/leat-dev/leat"
-	"github.com/leat-dev/leat/internal/frame"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/store"
-	"github.com/leat-dev/leat/store/memstore"
 )
 
-// plain is the encoding of these tests: a line with sequence, stream and
-// payload.
-type plain struct{}
-
-func (plain) String() string { return "plain" }
-
-func (plain) Append(dst []byte, r *leat.Record) []byte {
-	return fmt.Appendf(dst, "%d %s %s\n", r.Offset.Seq, r.Stream, r.Data)
-}
-
-// bell is a Waker.
-type bell chan struct{}
-
-func (b bell) Wake() {
-	select {
-	case b <- struct{}{}:
-	default:
-	}
-}
-
-// newBell returns a bell that remembers one ring.
-func newBell() bell { return make(bell, 1) }
-
-// appendTo commits one record, over conflicts.
-func appendTo(t testing.TB, st store.Store, stream, data string) uint64 {
-	t.Helper()
-	for {
-		info, err := st.Stream(t.Context(), stream)
-		if err != nil {
-			t.Fatal(err)
-		}
-		records := []leat.Record{{Stream: stream, Kind: leat.KindText, Pos: info.End, Data: []byte(data)}}
-		results, err := st.Commit(t.Context(), []store.Tx{{Stream: stream, Version: info.Version, ContentType: "text/plain", Records: records}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if results[0].Err == nil {
-			return records[0].Offset.Seq
-		}
-	}
-}
-
-// next returns what is due, waiting for it; it stops at what is not bytes.
-func next(t testing.TB, r *live.Reader, b bell) (string, live.State) {
-	t.Helper()
-	var out frame.Ranges
-	for {
-		state := r.Peek(&out, 1<<16)
-		switch state {
-		case live.Idle:
-			select {
-			case <-b:
-				continue
-			case <-t.Context().Done():
-				t.Fatal("the test ended while a reader waited")
-			}
-		case live.Due:
-			var text strings.Builder
-			for _, p := range out.Bytes {
-				text.Write(p)
-			}
-			r.Advance(&out, out.Len())
-			return text.String(), state
-		}
-		return "", state
-	}
-}
-
-func filter(t testing.TB, topics ...string) *leat.Filter {
-	t.Helper()
-	f, err := leat.ParseFilter(topics...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 func TestHistoryThenLive(t *testing.T) {
-	st := memstore.New(memstore.Options{})
-	defer st.Close()
-	first := appendTo(t, st, "a/1", "old")
-	appendTo(t, st, "b", "other")
-	l := live.New(st, render.NewCache(0), live.Options{})
-	defer l.Close()
-	b := newBell()
-	r := l.Join(filter(t, "a/*"), plain{}, l.Beginning(), b)
-	defer r.Close()
-	if got, _ := next(t, r, b); got != fmt.Sprintf("%d a/1 old\n", first) {
-		t.Errorf("history: %q", got)
+	overStores(t, func(t *testing.T, st store.Store) {
+		old := fillLog(t, st, 1, "old", "a/1")
+		appendTo(t, st, "b", "other")
+		l := start(t, st, nil, live.Options{})
+		c := join(t, l, filter(t, "a/*"), plain{}, l.Beginning())
+		c.want(old...)
+		c.wantIdle(st)
+		c.want(fillLog(t, st, 1, "new", "a/2")...)
+		appendTo(t, st, "b", "other")
+		c.wantIdle(st)
+		if c.After() != st.Head() || l.Head() != st.Head() {
+			t.Errorf("the reader is at %d, live at %d, the store at %d", c.After(), l.Head(), st.Head())
+		}
+	})
+}
+
+// "From=now": what was there before is not sent, what comes is.
+func TestNow(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		appendTo(t, st, "a", "old")
+		l := start(t, st, nil, live.Options{})
+		appendTo(t, st, "a", "old too") // perhaps not followed yet
+		c := join(t, l, filter(t, "a"), plain{}, l.Now())
+		c.want(fillLog(t, st, 3, "new", "a")...)
+		c.wantIdle(st)
+	})
+}
+
+// An offset is one of this store, or the reader is told what it is.
+func TestResume(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		a := fillLog(t, st, 3, "x", "a")
+		l := start(t, st, nil, live.Options{})
+		at, loss := l.Resume(a[0].Offset)
+		if loss != store.LossNone || l.Offset(a[0].Offset.Seq) != a[0].Offset {
+			t.Errorf("loss %q for an offset of the store", loss)
+		}
+		join(t, l, filter(t, "a"), plain{}, at).want(a[1:]...)
+		foreign := leat.Offset{Epoch: a[0].Offset.Epoch + 1, Seq: 1}
+		at, loss = l.Resume(foreign)
+		if loss != store.LossForeign || at.After != st.Head() {
+			t.Errorf("an offset of another store: loss %q, after %d", loss, at.After)
+		}
+	})
+}
+
+// "It is woken by the store's Follow and by nothing else, and uses no timer": no
+// time passes between an append and its delivery. The clock of the bubble stands
+// still as long as any goroutine can go on.
+func TestNoTimerBetweenAppendAndDelivery(t *testing.T) {
+	for _, d := range drivers {
+		if d.name == "pebble" {
+			continue // it waits for a real disk, which the bubble takes for idleness
+		}
+		t.Run(d.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := d.open(t)
+				old := fillLog(t, st, 100, "old", "a/1", "a/2")
+				l := start(t, st, nil, live.Options{PageBytes: 100})
+				began := time.Now()
+				clients := []*client{
+					join(t, l, filter(t, "a/1", "a/2"), plain{}, l.Beginning()),
+					join(t, l, filter(t, "a/*"), plain{}, after(old[49])),
+					join(t, l, filter(t, "**"), plain{}, l.Now()),
+				}
+				clients[0].want(old...)
+				clients[1].want(old[50:]...)
+				for range 100 {
+					synctest.Wait() // all readers wait
+					records := fillLog(t, st, 1, "new", "a/1")
+					for _, c := range clients {
+						c.want(records...)
+						c.wantIdle(st)
+					}
+				}
+				if d := time.Since(began); d != 0 {
+					t.Errorf("%v passed", d)
+				}
+			})
+		})
 	}
-	second := appendTo(t, st, "a/2", "new")
-	if got, _ := next(t, r, b); got != fmt.Sprintf("%d a/2 new\n", second) {
-		t.Errorf("live: %q", got)
-	}
+}
+
+// Readers may close while they wait for a record. It ends their feed.
+func TestCloseWhileWaiting(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		cache := render.NewCache(0)
+		l := start(t, st, cache, live.Options{})
+		f := filter(t, "a")
+		one, two := join(t, l, f, plain{}, l.Now()), join(t, l, f, plain{}, l.Now())
+		one.wantIdle(st)
+		two.wantIdle(st)
+		one.Close()
+		one.Close()
+		if n := l.Readers(); n != 1 {
+			t.Errorf("%d readers, want 1", n)
+		}
+		two.want(fillLog(t, st, 1, "x", "a")...)
+		two.wantIdle(st)
+		two.Close()
+		if n := l.Readers(); n != 0 {
+			t.Errorf("%d readers, want none", n)
+		}
+		used := cache.Used()
+		three := join(t, l, filter(t, "b"), plain{}, l.Now())
+		fillLog(t, st, 1, "x", "a")
+		three.want(fillLog(t, st, 1, "x", "b")...)
+		if got := cache.Used(); got != used+24 {
+			t.Errorf("%d bytes were taken for a record of a feed and one of none, want 24", got-used)
+		}
+	})
+}
+
+// Readers may close while a page is brought for them: it is given back.
+func TestCloseWhileFilling(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		a := fillLog(t, st, 10, tenth, "a")
+		g := newGate()
+		sp := &spy{Store: st}
+		sp.setOnRead(func(ctx context.Context, _ *leat.Filter) error { return g.pass(ctx) })
+		cache := render.NewCache(0)
+		l := start(t, sp, cache, live.Options{})
+		c := join(t, l, filter(t, "a"), plain{}, l.Beginning())
+		c.take(1)
+		<-g.arrived
+		c.Close()
+		again := join(t, l, filter(t, "a"), plain{}, l.Beginning()) // another feed
+		again.take(1)
+		<-g.arrived
+		close(g.open)
+		again.want(a...)
+		again.Close()
+		// The page of the first feed may come only now.
+		last := join(t, l, filter(t, "b"), plain{}, l.Beginning())
+		last.wantIdle(st)
+		for cache.Used() != 0 {
+			last.awaitFollower()
+		}
+	})
+}
+
+// "A feed exists while it has readers", and what it holds no longer.
+func TestFeedEndsWithItsLastReader(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		a := fillLog(t, st, 100, tenth, "a")
+		cache := render.NewCache(0)
+		l := start(t, st, cache, pageOfTen)
+		f := filter(t, "a")
+		one, two := join(t, l, f, plain{}, l.Beginning()), join(t, l, f, plain{}, after(a[49]))
+		two.want(a[50:]...)
+		one.want(a...)
+		full := cache.Used()
+		one.Close()
+		if got := cache.Used(); got != full || full == 0 {
+			t.Errorf("%d bytes are held while there is a reader, want %d", got, full)
+		}
+		two.Close()
+		if got := cache.Used(); got != 0 {
+			t.Errorf("%d bytes are held after the last reader has left", got)
+		}
+	})
+}
+
+// "Close joins what it started", and ends at once although every filler is held
+// up in the store: the bubble fails if a goroutine is left.
+func TestCloseEndsFills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := openMem(t)
+		fillLog(t, st, 10, tenth, "a", "b", "c", "d", "e")
+		g := newGate()
+		sp := &spy{Store: st}
+		sp.setOnRead(func(ctx context.Context, _ *leat.Filter) error { return g.pass(ctx) })
+		l := live.New(sp, render.NewCache(0), live.Options{Fillers: 3, Logger: quiet})
+		for _, topic := range []string{"a", "b", "c", "d", "e"} {
+			join(t, l, filter(t, topic), plain{}, l.Beginning()).take(1)
+		}
+		synctest.Wait()
+		if n := len(g.arrived); n != 3 {
+			t.Errorf("%d fills are under way, want 3", n)
+		}
+		began := time.Now()
+		l.Close()
+		if d := time.Since(began); d != 0 {
+			t.Errorf("Close took %v", d)
+		}
+	})
+}
+
+var errBroken = errors.New("the disk is on fire")
+
+// When nothing can be followed any more every reader is told, wherever it
+// waits, and so is everyone who comes later.
+func TestFollowFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := openMem(t)
+		fillLog(t, st, 10, tenth, "a")
+		g := newGate()
+		broken := false
+		sp := &spy{Store: st, follows: func(context.Context) error {
+			if broken {
+				return errBroken
+			}
+			return nil
+		}}
+		sp.setOnRead(func(ctx context.Context, f *leat.Filter) error { return g.pass(ctx) })
+		l := start(t, sp, nil, live.Options{})
+		clients := map[string]*client{
+			"at the end":      join(t, l, filter(t, "a"), plain{}, l.Now()),
+			"of another feed": join(t, l, filter(t, "none"), plain{}, l.Now()),
+			"in history":      join(t, l, filter(t, "**"), plain{}, l.Beginning()),
+		}
+		for what, c := range clients {
+			if _, state := c.take(1); state != live.Idle {
+				t.Fatalf("a reader %s: state %v", what, state)
+			}
+		}
+		clients["that does not wait"] = join(t, l, filter(t, "a"), plain{}, l.Now())
+		synctest.Wait()
+		broken = true
+		fillLog(t, st, 1, tenth, "b")
+		clients["that is late"] = nil
+		for what, c := range clients {
+			if c == nil {
+				c = join(t, l, filter(t, "late"), plain{}, l.Now())
+			} else if what != "that does not wait" {
+				c.awaitBell()
+			}
+			c.wantState(live.Failed)
+			if !errors.Is(c.Err(), errBroken) {
+				t.Errorf("a reader %s: error %v", what, c.Err())
+			}
+		}
+	})
+}
+
+// When history cannot be read only those fail who wait for it. The next one
+// tries again.
+func TestReadFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := openMem(t)
+		a := fillLog(t, st, 10, tenth, "a")
+		g := newGate()
+		sp := &spy{Store: st}
+		sp.setOnRead(func(ctx context.Context, f *leat.Filter) error {
+			if err := g.pass(ctx); err != nil {
+				return err
+			}
+			return errBroken
+		})
+		l := start(t, sp, nil, live.Options{})
+		f := filter(t, "a")
+		end := join(t, l, f, plain{}, l.Now())
+		end.wantIdle(st)
+		waiting := []*client{join(t, l, f, plain{}, l.Beginning()), join(t, l, f, plain{}, after(a[4]))}
+		for _, c := range waiting {
+			c.take(1)
+		}
+		close(g.open)
+		for _, c := range waiting {
+			c.awaitBell()
+			c.wantState(live.Failed)
+			if !errors.Is(c.Err(), errBroken) {
+				t.Errorf("error %v", c.Err())
+			}
+			c.wantState(live.Failed) // and stays so
+		}
+		sp.setOnRead(nil)
+		next := join(t, l, f, plain{}, after(a[4]))
+		next.want(a[5:]...)
+		more := fillLog(t, st, 1, tenth, "a")
+		next.want(more...)
+		end.want(more...)
+	})
 }

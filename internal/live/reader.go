@@ -5,7 +5,6 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
-	"github.com/leat-dev/leat/store"
 )
 
 // A Waker is told that a reader has something to look at. Wake must return at
@@ -35,18 +34,6 @@ const (
 // ErrOvertaken is why a reader cannot go on that has been sent part of a
 // frame whose record was removed before the rest was sent.
 var ErrOvertaken = errors.New("the record was removed while it was being sent")
-
-// maxRemoved bounds how many streams a gap names, and how many a page keeps.
-const maxRemoved = 16
-
-// A Missing says what a reader was owed and will not get. Reading goes on at
-// its position.
-type Missing struct {
-	// Removed are streams that have lost records after the position, at
-	// most 16; More is the number of further ones.
-	Removed []store.Removed
-	More    int
-}
 
 // A Reader is a place in a feed. Its methods may be called by one goroutine
 // at a time.
@@ -79,6 +66,10 @@ type Start struct {
 	// Told is the number of the last removal that it is not to be told of.
 	// A reader that resumes has 0: whatever it missed since is a gap.
 	Told uint64
+
+	// floor is the last record that these removals took after After: up to
+	// there the reader gets what they left.
+	floor uint64
 }
 
 // Join makes a reader of the feed for a filter and an encoding. It must be
@@ -98,7 +89,7 @@ func (l *Live) Join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 	}
 	fd.readers++
 	l.readers++
-	return &Reader{live: l, feed: fd, waker: w, after: start.After, told: start.Told}
+	return &Reader{live: l, feed: fd, waker: w, after: start.After, told: start.Told, floor: start.floor}
 }
 
 // Close takes the reader out of its feed. Only the first call does something.
@@ -180,19 +171,25 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				fd.wait(&fd.atHole, r)
 				return Idle
 			}
+			if r.passRemovals(p) {
+				return Gap
+			}
 			if p.order < r.told && r.after < r.floor {
 				fd.dropPage(p) // read before what the reader was told
 				continue
 			}
-			if r.passRemovals(p) {
-				return Gap
-			}
-			i := due(p.frames, r.after)
-			if i == len(p.frames) {
+			frames := p.frames[due(p.frames, r.after):]
+			if len(frames) == 0 {
+				if r.sent > 0 && p.through >= r.next {
+					return r.overtaken()
+				}
 				r.after = p.through
 				continue
 			}
-			if state, ok := r.fill(out, p.frames[i:], size); ok {
+			if r.sent > 0 && r.told < p.order {
+				frames = frames[:1] // before the next there may be a gap to tell
+			}
+			if state, ok := r.fill(out, frames, size); ok {
 				return state
 			}
 			fd.dropPage(p)
@@ -203,10 +200,15 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 // fill puts frames into out. It is not ok if the first has no bytes any more.
 func (r *Reader) fill(out *frame.Ranges, frames []frame.Frame, size int) (state State, ok bool) {
 	if r.sent > 0 && frames[0].Seq != r.next {
-		r.failed = ErrOvertaken
-		return Failed, true
+		return r.overtaken(), true
 	}
 	return Due, out.Fill(frames, r.sent, size)
+}
+
+// overtaken ends a reader. The caller holds the feed's mu.
+func (r *Reader) overtaken() State {
+	r.failed = ErrOvertaken
+	return Failed
 }
 
 // passRemovals looks at what a page of history says is gone, and reports
@@ -221,20 +223,17 @@ func (r *Reader) passRemovals(p *page) bool {
 		return false
 	}
 	since := r.told
-	r.told = p.order
+	r.told = p.lost.newest
 	if r.after == 0 {
-		return false // the start is the earliest record there is
-	}
-	gap := &Missing{More: p.more}
-	for _, rm := range p.removed {
-		if rm.Order > since && rm.Through > r.after {
-			gap.Removed = append(gap.Removed, rm)
-		}
-	}
-	if gap.Removed == nil {
+		// The start is the earliest record there is: nothing is missing, but
+		// from here on the reader gets what the store had left.
+		r.floor = max(r.floor, p.lost.floor)
 		return false
 	}
-	r.gap, r.floor = gap, max(r.floor, p.floor)
+	if r.gap = p.lost.missing(r.after, since); r.gap == nil {
+		return false
+	}
+	r.floor = max(r.floor, p.lost.floor)
 	return true
 }
 

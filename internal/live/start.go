@@ -17,30 +17,30 @@ func (l *Live) Beginning() Start { return Start{} }
 
 // Last is the start of a reader that wants the newest n records first.
 func (l *Live) Last(ctx context.Context, f *leat.Filter, n int) (Start, error) {
-	order, err := l.order(ctx, f)
-	if err != nil {
-		return Start{}, err
-	}
-	after, err := l.store.Back(ctx, f, 0, n)
-	return Start{After: after, Told: order}, err
+	return l.fresh(ctx, f, func() (uint64, error) { return l.store.Back(ctx, f, 0, n) })
 }
 
 // Since is the start of a reader that wants the records from a time on.
 func (l *Live) Since(ctx context.Context, f *leat.Filter, t time.Time) (Start, error) {
-	order, err := l.order(ctx, f)
+	return l.fresh(ctx, f, func() (uint64, error) { return l.store.At(ctx, t) })
+}
+
+// fresh is the start of a reader that does not resume: of what was removed
+// before it came it is owed nothing, and it gets nothing either, although
+// memory may still have it.
+func (l *Live) fresh(ctx context.Context, f *leat.Filter, find func() (uint64, error)) (Start, error) {
+	head := l.store.Head()
+	b, err := l.store.ReadLog(ctx, f, head, head, 1) // for its Order
 	if err != nil {
 		return Start{}, err
 	}
-	after, err := l.store.At(ctx, t)
-	return Start{After: after, Told: order}, err
-}
-
-// order returns the number of removals so far: a reader that does not resume
-// is owed none of what they removed.
-func (l *Live) order(ctx context.Context, f *leat.Filter) (uint64, error) {
-	head := l.store.Head()
-	b, err := l.store.ReadLog(ctx, f, head, head, 1)
-	return b.Order, err
+	start := Start{Told: b.Order}
+	if start.After, err = find(); err != nil || b.Order == 0 {
+		return start, err
+	}
+	removed, err := l.store.Removed(ctx, f, start.After, 0, b.Order)
+	start.floor = newRemovals(start.After, b.Order, removed).floor
+	return start, err
 }
 
 // Resume is the start of a reader that was given everything up to an offset.
@@ -62,7 +62,5 @@ func (l *Live) Missing(ctx context.Context, f *leat.Filter, after uint64) (*Miss
 	if err != nil || len(removed) == 0 {
 		return nil, err
 	}
-	var p page
-	p.setRemoved(removed)
-	return &Missing{Removed: p.removed, More: p.more}, nil
+	return newRemovals(after, 0, removed).missing(after, 0), nil
 }

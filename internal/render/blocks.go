@@ -72,8 +72,8 @@ type GapTopic struct {
 
 // Bounds of a private block, of 4 KiB in all.
 const (
-	maxGapTopics = 3 << 10 // bytes of topics in a gap
-	maxAsked     = 128     // bytes of what the reader came with
+	maxGapTopics = 3 << 10 // bytes of topics in a gap, as JSON
+	maxAsked     = 128     // bytes of what the reader came with, of which each may take six
 )
 
 // AppendGap appends the block that tells a reader of a gap. A gap that names
@@ -99,10 +99,7 @@ func (g *Gap) appendTopics(data []byte) []byte {
 	data = append(data, `,"topics":[`...)
 	start, more := len(data), g.More
 	for i, t := range g.Topics {
-		if len(data)-start+len(t.Topic) > maxGapTopics {
-			more += len(g.Topics) - i
-			break
-		}
+		before := len(data)
 		if i > 0 {
 			data = append(data, ',')
 		}
@@ -110,6 +107,11 @@ func (g *Gap) appendTopics(data []byte) []byte {
 		data = appendString(data, t.Topic)
 		data = append(data, `,"through":"`...)
 		data = append(t.Through.AppendTo(data), `"}`...)
+		if len(data)-start > maxGapTopics {
+			data = data[:before]
+			more += len(g.Topics) - i
+			break
+		}
 	}
 	data = append(data, `],"more":`...)
 	return strconv.AppendInt(data, int64(more), 10)

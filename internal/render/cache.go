@@ -27,7 +27,7 @@ type Cache struct {
 
 	mu      sync.Mutex
 	used    int64                     // bytes of pages and of the feeds' lists of frames
-	evicted uint64                    // pages evicted so far
+	evicted uint64                    // what Evictions returns
 	queue   list.List                 // of *entry, oldest first
 	open    map[frame.Encoding]*entry // tail pages being filled
 	scratch []byte                    // where a page of history is rendered before its size is known
@@ -39,7 +39,8 @@ type entry struct {
 	place   *list.Element // nil when evicted or released
 	memory  []byte        // the page's, to append to while it is open; nil when closed
 	cost    int64
-	history bool // deserves a second chance
+	listed  int64 // of the cost, what the lists of its frames take
+	history bool  // deserves a second chance
 }
 
 // NewCache returns a Cache with a bound in bytes; 0 means DefaultMemory. The
@@ -58,8 +59,9 @@ func (c *Cache) Used() int64 {
 	return c.used
 }
 
-// Evictions returns how many pages were evicted so far. When it has grown,
-// feeds may list frames that are gone.
+// Evictions returns how many frames have lost their bytes so far, each counted
+// once for every feed that lists it. When it has grown these lists can shrink:
+// the bound counts them no more.
 func (c *Cache) Evictions() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,9 +99,7 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 	default:
 		e.memory = grown
 	}
-	listed := int64(feeds) * frame.Size
-	e.cost += listed
-	c.used += listed
+	c.list(e, feeds)
 	if e.cost > c.bound/8 {
 		c.close(enc) // only a page that is full can go
 	}
@@ -131,6 +131,15 @@ func (c *Cache) add(memory []byte, history bool) *entry {
 	return e
 }
 
+// list counts the places that n frames of a page take in lists. The caller
+// holds mu.
+func (c *Cache) list(e *entry, n int) {
+	bytes := int64(n) * frame.Size
+	e.listed += bytes
+	e.cost += bytes
+	c.used += bytes
+}
+
 // evict drops pages until the bound is kept. The caller holds mu. Twice round
 // the queue finds all that can go: the first time takes the chances. A page
 // that was just brought for a reader stays until the next is: one that is
@@ -144,7 +153,7 @@ func (c *Cache) evict(brought *entry) {
 			continue
 		}
 		c.remove(e)
-		c.evicted++
+		c.evicted += uint64(e.listed) / frame.Size
 	}
 }
 
@@ -186,9 +195,7 @@ func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []fra
 		c.scratch = scratch
 	}
 	e := c.add(memory, true)
-	listed := int64(len(records)) * frame.Size
-	e.cost += listed
-	c.used += listed
+	c.list(e, len(records))
 	frames = make([]frame.Frame, len(records))
 	start := 0
 	for i := range records {

@@ -181,3 +181,39 @@ func TestRelease(t *testing.T) {
 		release()
 	}
 }
+
+// A page that is larger than the bound can be read all the same: it stays until
+// the next is brought, and only that long.
+func TestPageLargerThanTheBound(t *testing.T) {
+	c := NewCache(1 << 20)
+	tail := c.Tail(plain{"p"}, record(1, "tail"), 1)
+	large, _ := c.History(plain{"p"}, []leat.Record{*record(2, strings.Repeat("x", 3<<20))})
+	if large[0].Evicted() || tail.Evicted() {
+		t.Errorf("evicted: the page %v, the tail %v", large[0].Evicted(), tail.Evicted())
+	}
+	next, _ := c.History(plain{"p"}, []leat.Record{*record(3, "x")})
+	if !large[0].Evicted() || next[0].Evicted() {
+		t.Errorf("evicted: the page %v, the next %v", large[0].Evicted(), next[0].Evicted())
+	}
+	if used := c.Used(); used > 1<<20 {
+		t.Errorf("%d bytes are held", used)
+	}
+}
+
+// Evictions counts what lists can drop, so that who has them knows when to look.
+func TestEvictions(t *testing.T) {
+	c := NewCache(1 << 20)
+	var frames []frame.Frame
+	for seq := uint64(1); seq <= 5000; seq++ {
+		frames = append(frames, c.Tail(plain{"p"}, record(seq, strings.Repeat("x", 1000)), 3))
+	}
+	gone := 0
+	for _, f := range frames {
+		if f.Evicted() {
+			gone++
+		}
+	}
+	if got := c.Evictions(); gone == 0 || got != uint64(3*gone) {
+		t.Errorf("%d frames are gone from 3 lists each, Evictions says %d", gone, got)
+	}
+}

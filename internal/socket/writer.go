@@ -121,14 +121,16 @@ func (w *Writer) Serve(ctx context.Context, c Conn) Reason {
 	defer silence.Stop()
 	for {
 		reason := s.sendDue()
+		if reason == "" && s.stopping() { // whatever else there is to do
+			return s.farewell()
+		}
 		if reason == "" {
 			select {
 			case <-c.Bell.rung:
 			case <-silence.C:
 				reason = s.beat(silence)
 			case <-w.done:
-				s.send(c.Source.Farewell(w.farewellDelay()), true)
-				return ReasonShutdown
+				return s.farewell()
 			case <-ctx.Done():
 				return ReasonGone
 			}
@@ -155,6 +157,15 @@ func (s *serving) because(ctx context.Context, reason Reason) Reason {
 	return reason
 }
 
+// farewell ends a connection because the server stops. A client drops a frame
+// that was begun; the block would become part of it.
+func (s *serving) farewell() Reason {
+	if s.Source.Between() {
+		s.send(s.Source.Farewell(s.writer.farewellDelay()), true)
+	}
+	return ReasonShutdown
+}
+
 // beat sends a heartbeat if the silence has lasted, and sets the timer anew.
 func (s *serving) beat(silence *time.Timer) Reason {
 	if quiet := time.Since(s.lastWrite); quiet < s.Conn.Heartbeat {
@@ -162,6 +173,9 @@ func (s *serving) beat(silence *time.Timer) Reason {
 		return ""
 	}
 	silence.Reset(s.Conn.Heartbeat)
+	if !s.Source.Between() {
+		return "" // the rest of a frame is being brought: other bytes would break it
+	}
 	return s.send(s.Source.Heartbeat(), true)
 }
 

@@ -229,7 +229,7 @@ func TestFailureWhileWaitingForRoom(t *testing.T) {
 // waiting.
 func TestFatal(t *testing.T) {
 	f := newFailing(t, store.ClassDisk)
-	g := hold(f.probe)
+	g := hold(t, f.probe)
 	waiting := make(chan error, 2)
 	go func() { waiting <- f.append(1) }() // awaited below
 	g.wait(t, waiting)
@@ -242,7 +242,6 @@ func TestFatal(t *testing.T) {
 	}
 	equal(t, "records that can be read", len(payloads(t, f.Store, "s")), len(f.acked))
 	must(t, f.Close())
-	g.open <- nil
 }
 
 // A panic in Pebble fails the store and nothing else.
@@ -266,7 +265,7 @@ func TestFailuresWhileOpening(t *testing.T) {
 	base := vfs.NewMem()
 	s := openTest(t, Options{FS: base, memtable: 256 << 10})
 	payload := strings.Repeat("x", 10_000)
-	for range 300 { // several memtables in the log
+	for range 100 { // several memtables in the log
 		mustAppend(t, s, "s", payload)
 	}
 	must(t, s.Close())
@@ -275,7 +274,7 @@ func TestFailuresWhileOpening(t *testing.T) {
 	s = openTest(t, Options{FS: clean, memtable: 256 << 10})
 	must(t, s.Close())
 	total := len(clean.take())
-	step := max(1, total/60)
+	step := max(1, total/25)
 	for n := 0; n < total; n += step {
 		p := newProbe(vfs.NewMem())
 		must(t, copyAll(base, p.FS))
@@ -296,7 +295,7 @@ func TestFailuresWhileOpening(t *testing.T) {
 		}
 		p.on(nil)
 		s = openTest(t, Options{FS: p})
-		equal(t, "records after a failed opening", len(payloads(t, s, "s")), 300)
+		equal(t, "records after a failed opening", len(payloads(t, s, "s")), 100)
 		must(t, s.Close())
 	}
 }

@@ -103,7 +103,7 @@ func writeAndKill(t *testing.T, class store.Class, dir string, acked []int) {
 	must(t, err)
 	must(t, cmd.Start())
 	lines := bufio.NewReader(out)
-	kill := rand.IntN(300)
+	kill := rand.IntN(120)
 	for n := 0; ; n++ {
 		line, err := lines.ReadString('\n')
 		if err != nil {

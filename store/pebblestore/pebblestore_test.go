@@ -21,22 +21,26 @@ var quiet = slog.New(slog.DiscardHandler)
 
 var background = context.Background()
 
-// inMemory opens stores on a file system in memory: as fast as the suite can
-// be without a disk.
+// The limits are small so that the suite reaches them cheaply.
+var small = Options{Logger: quiet, MaxRecord: 1 << 20, MaxTxRecords: 4096}
+
+// inMemory opens stores on a file system in memory.
 func inMemory(class store.Class) storetest.Harness {
 	return storetest.Harness{
 		Open: func(t testing.TB) store.Store {
-			return openTest(t, Options{Durability: class, FS: vfs.NewMem()})
+			o := small
+			o.Durability, o.FS = class, vfs.NewMem()
+			return openTest(t, o)
 		},
 		Medium: func(testing.TB) storetest.Medium { return newMedium(class, vfs.NewCrashableMem()) },
 	}
 }
 
 // onDisk opens stores on the real file system.
-func onDisk(class store.Class) storetest.Harness {
-	h := inMemory(class)
+func onDisk(o Options) storetest.Harness {
+	h := inMemory(o.Durability)
 	h.Open = func(t testing.TB) store.Store {
-		s, err := Open(t.TempDir(), Options{Durability: class, Logger: quiet})
+		s, err := Open(t.TempDir(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,15 +49,18 @@ func onDisk(class store.Class) storetest.Harness {
 	return h
 }
 
-func TestStoreInMemory(t *testing.T)      { storetest.Run(t, inMemory(store.ClassDisk)) }
-func TestStoreOnDisk(t *testing.T)        { storetest.Run(t, onDisk(store.ClassDisk)) }
-func TestStoreOnDiskClassOS(t *testing.T) { storetest.Run(t, onDisk(store.ClassOS)) }
-func TestCrash(t *testing.T)              { storetest.RunCrash(t, inMemory(store.ClassDisk)) }
-func TestCrashClassOS(t *testing.T)       { storetest.RunCrash(t, inMemory(store.ClassOS)) }
-func TestFaults(t *testing.T)             { storetest.RunFaults(t, inMemory(store.ClassDisk)) }
-func TestFaultsClassOS(t *testing.T)      { storetest.RunFaults(t, inMemory(store.ClassOS)) }
-func BenchmarkDisk(b *testing.B)          { storetest.Bench(b, onDisk(store.ClassDisk)) }
-func BenchmarkOS(b *testing.B)            { storetest.Bench(b, onDisk(store.ClassOS)) }
+func TestStore(t *testing.T)         { storetest.Run(t, onDisk(small)) }
+func TestStoreClassOS(t *testing.T)  { storetest.Run(t, inMemory(store.ClassOS)) }
+func TestCrash(t *testing.T)         { storetest.RunCrash(t, inMemory(store.ClassDisk)) }
+func TestCrashClassOS(t *testing.T)  { storetest.RunCrash(t, inMemory(store.ClassOS)) }
+func TestFaults(t *testing.T)        { storetest.RunFaults(t, inMemory(store.ClassDisk)) }
+func TestFaultsClassOS(t *testing.T) { storetest.RunFaults(t, inMemory(store.ClassOS)) }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, onDisk(Options{Logger: quiet})) }
+
+func BenchmarkStoreClassOS(b *testing.B) {
+	storetest.Bench(b, onDisk(Options{Logger: quiet, Durability: store.ClassOS}))
+}
 
 // A medium is a disk that can lose power and fail.
 type medium struct {

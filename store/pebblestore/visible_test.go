@@ -19,16 +19,27 @@ type gate struct {
 	open    chan error    // it goes on, with that error
 }
 
-// hold makes the next syncs of the log wait.
-func hold(p *probe) *gate {
+// hold makes the next syncs of the log wait, until the end of the test.
+func hold(t *testing.T, p *probe) *gate {
 	g := &gate{reached: make(chan struct{}), open: make(chan error)}
+	over := make(chan struct{})
 	p.on(func(o op) error {
 		if !o.is("sync", ".log") {
 			return nil
 		}
-		g.reached <- struct{}{}
-		return <-g.open
+		select {
+		case g.reached <- struct{}{}:
+		case <-over:
+			return nil
+		}
+		select {
+		case err := <-g.open:
+			return err
+		case <-over:
+			return nil
+		}
 	})
+	t.Cleanup(func() { close(over) }) // before the store is closed
 	return g
 }
 
@@ -95,7 +106,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 			s := openTest(t, Options{FS: p})
 			must(t, commitOne(s, store.Tx{Stream: "a", Records: text("1", "2", "3"), State: []store.Entry{{Key: "k", Value: []byte("old")}}}))
 			before, v := look(t, s, "a"), version(t, s, "a")
-			g := hold(p)
+			g := hold(t, p)
 			done := make(chan error, 1)
 			go func() { done <- test.change(s, v) }() // ends with the change; awaited below
 			g.wait(t, done)
@@ -122,7 +133,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 func TestConflictsWaitForTheWinner(t *testing.T) {
 	p := newProbe(vfs.NewMem())
 	s := openTest(t, Options{FS: p})
-	g := hold(p)
+	g := hold(t, p)
 	first := make(chan error, 1)
 	go func() { first <- commitOne(s, store.Tx{Stream: "other", Records: text("x")}) }() // awaited below
 	g.wait(t, first)
@@ -169,7 +180,7 @@ func TestFollowWaitsForTheSync(t *testing.T) {
 			}
 		}
 	})
-	g := hold(p)
+	g := hold(t, p)
 	done := make(chan error, 1)
 	go func() { done <- commitOne(s, store.Tx{Stream: "a", Records: text("x")}) }() // awaited below
 	g.wait(t, done)

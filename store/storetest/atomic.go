@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -12,22 +11,12 @@ import (
 
 // "Txs of one call become visible together, in order."
 func testVisibleTogether(k *kit) {
-	names := []string{"a", "b", "c", "d", "e"}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	lasts, done := make([]int, rounds(300)), make(chan error, 1)
-	// The goroutine is the test's, which waits for it; it ends by itself.
-	wg.Go(func() { done <- commitGroups(k, names, lasts) })
+	w := &groupWriter{kit: k, stop: make(chan struct{}), done: make(chan error, 1)}
+	go w.run() // the test's, which waits for it; it ends with stop
 	type sight struct{ group, index int }
 	var sights []sight
-	for after, ended := uint64(0), false; !ended; {
-		select {
-		case err := <-done:
-			k.ok(err)
-			ended = true
-		default:
-		}
-		// What is read up to the head ends with the end of a group.
+	// What is read up to the head ends with the end of a group.
+	for after, end := uint64(0), time.Now().Add(time.Duration(rounds(200))*time.Millisecond); time.Now().Before(end) || len(sights) < 100; {
 		head := k.s.Head()
 		records := k.log(everything, after, head)
 		after = max(after, head)
@@ -39,38 +28,57 @@ func testVisibleTogether(k *kit) {
 			sights = append(sights, s)
 		}
 	}
-	if len(sights) == 0 {
-		k.Error("no group was seen")
-	}
+	close(w.stop)
+	k.ok(k.await("a writer", w.done))
 	for _, s := range sights {
-		if last := lasts[s.group]; s.index != last {
+		if last := w.lasts[s.group]; s.index != last {
 			k.Fatalf("of group %d the first %d Txs were visible without those up to %d", s.group, s.index+1, last+1)
 		}
 	}
 }
 
-// commitGroups commits groups of Txs, a record each that says to which group
-// it belongs and its place there. It notes the last Tx of each group that was
-// stored: some may meet conflicts.
-func commitGroups(k *kit, names []string, lasts []int) error {
-	for group := range lasts {
-		txs := make([]store.Tx, len(names))
-		for i, name := range names {
-			info, err := k.s.Stream(k.ctx, name)
-			if err != nil {
-				return err
-			}
-			r := rec(fmt.Sprint(group, i))
-			txs[i] = store.Tx{Stream: name, Version: info.Version, Records: at(info, []leat.Record{r})}
+// A groupWriter commits groups of Txs, a record each that says to which group
+// it belongs and its place there.
+type groupWriter struct {
+	*kit
+	stop  chan struct{}
+	done  chan error
+	lasts []int // of each group, the last Tx that was stored; read after done
+}
+
+func (w *groupWriter) run() {
+	for {
+		select {
+		case <-w.stop:
+			w.done <- nil
+			return
+		default:
 		}
-		results, err := k.s.Commit(k.ctx, txs)
+		if err := w.commitGroup(); err != nil {
+			w.done <- err
+			return
+		}
+	}
+}
+
+func (w *groupWriter) commitGroup() error {
+	var txs []store.Tx
+	for i, name := range []string{"a", "b", "c", "d", "e"} {
+		info, err := w.s.Stream(w.ctx, name)
 		if err != nil {
 			return err
 		}
-		for i, result := range results {
-			if result.Err == nil {
-				lasts[group] = i
-			}
+		r := rec(fmt.Sprint(len(w.lasts), i))
+		txs = append(txs, store.Tx{Stream: name, Version: info.Version, Records: at(info, []leat.Record{r})})
+	}
+	results, err := w.s.Commit(w.ctx, txs)
+	if err != nil {
+		return err
+	}
+	w.lasts = append(w.lasts, -1)
+	for i, result := range results {
+		if result.Err == nil { // others met conflicts
+			w.lasts[len(w.lasts)-1] = i
 		}
 	}
 	return nil

@@ -63,9 +63,26 @@ func TestForeignIsForeign(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var got, strange, holes int
+	got, foreign, holes := followForeign(t, s)
+	if got != own {
+		t.Errorf("%d records were stored and %d followed", own, got)
+	}
+	t.Logf("%d own records, %d foreign ones, %d conflicts, %d stale answers, %d holes", own, foreign, conflicts, stale, holes)
+	if own < 100 || foreign < 100 || conflicts < 100 || stale < 100 || holes < 100 {
+		t.Error("too little of something to test anything")
+	}
+	// The stream that makes holes does not show.
+	infos, err := s.Streams(ctx, "", "", 10)
+	if err != nil || len(infos) != 1 {
+		t.Errorf("there are the streams %+v, %v, want one", infos, err)
+	}
+}
+
+// followForeign counts the records of both writers, and the holes. The records
+// of one stream fit together, whoever wrote them.
+func followForeign(t *testing.T, s store.Store) (own, foreign, holes int) {
 	pos, last := int64(0), s.Epochs()[0].First
-	for b, err := range s.Follow(ctx, 0) {
+	for b, err := range s.Follow(context.Background(), 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,26 +95,57 @@ func TestForeignIsForeign(t *testing.T) {
 			}
 			pos, last = r.End(), r.Offset.Seq
 			if r.Type == "foreign" {
-				strange++
+				foreign++
 			} else {
-				got++
+				own++
 			}
 		}
 		if b.Next >= s.Head() {
-			break
+			return own, foreign, holes
 		}
 	}
-	if got != own {
-		t.Errorf("%d records were stored and %d followed", own, got)
+	return own, foreign, holes
+}
+
+// Two Foreigns over one store are two nodes: what one writes the other follows,
+// and they meet each other in conflicts.
+func TestForeignNodes(t *testing.T) {
+	ctx := context.Background()
+	inner := memstore.New(memstore.Options{})
+	defer inner.Close()
+	const each = 50
+	failed := make(chan error, 2)
+	for i := range uint64(2) {
+		node := storetest.Foreign(inner, storetest.ForeignOptions{Seed: i, Rivalry: -1})
+		go func() { failed <- appendAll(ctx, node, each) }() // ends by itself; the test waits
 	}
-	t.Logf("%d own records, %d foreign ones, %d conflicts, %d stale answers, %d holes", own, strange, conflicts, stale, holes)
-	if own < 100 || strange < 100 || conflicts < 100 || stale < 100 || holes < 100 {
-		t.Error("too little of something to test anything")
+	if err := errors.Join(<-failed, <-failed); err != nil {
+		t.Fatal(err)
 	}
-	infos, err := s.Streams(ctx, "", "", 10)
-	if err != nil || len(infos) != 1 {
-		t.Errorf("there are the streams %+v, %v, want one", infos, err)
+	other := storetest.Foreign(inner, storetest.ForeignOptions{Seed: 7})
+	if own, _, _ := followForeign(t, other); own != 2*each {
+		t.Errorf("%d records, want %d", own, 2*each)
 	}
+}
+
+func appendAll(ctx context.Context, s store.Store, n int) error {
+	for n > 0 {
+		info, err := s.Stream(ctx, "s")
+		if err != nil {
+			return err
+		}
+		tx := store.Tx{Stream: "s", Version: info.Version, Records: []leat.Record{{Stream: "s", Pos: info.End, Data: []byte("x")}}}
+		results, err := s.Commit(ctx, []store.Tx{tx})
+		switch {
+		case err != nil:
+			return err
+		case results[0].Err == nil:
+			n--
+		case !errors.Is(results[0].Err, store.ErrConflict):
+			return results[0].Err
+		}
+	}
+	return nil
 }
 
 func BenchmarkForeign(b *testing.B) { storetest.Bench(b, foreign(storetest.ForeignOptions{})) }

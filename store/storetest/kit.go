@@ -24,6 +24,9 @@ const (
 
 var everything = leat.Everything()
 
+// errNoEnd is that of a Follow which ends by itself.
+var errNoEnd = errors.New("what Follow yields has ended without an error")
+
 // patience is when a test that still waits has failed.
 func patience() time.Duration { return time.Duration(rounds(1)) * time.Minute }
 

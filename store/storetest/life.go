@@ -47,7 +47,7 @@ func (k *kit) calls() []call {
 			for _, err := range s.Follow(ctx, 0) {
 				return err
 			}
-			return errors.New("Follow yields nothing")
+			return errNoEnd
 		}},
 	}
 }

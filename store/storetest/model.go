@@ -130,11 +130,11 @@ func (r *reader) take(b store.Batch, removed []store.Removed) error {
 		case gone.Through <= r.after || !r.filter.Match(gone.Stream):
 			return fmt.Errorf("asked for %q after %d, Removed tells %+v", r.filter, r.after, gone)
 		case i > 0 && gone.Through < removed[i-1].Through:
-			return fmt.Errorf("not in the order of Through: %+v", removed)
+			return fmt.Errorf("out of the order of Through: %+v", removed)
 		}
 		for _, rec := range b.Records {
 			if rec.Stream == gone.Stream && rec.Offset.Seq <= gone.Through {
-				return fmt.Errorf("Removed tells %+v, and the batch of order %d has record %s", gone, b.Order, show(rec))
+				return fmt.Errorf("told is %+v, and the batch of order %d has record %s", gone, b.Order, show(rec))
 			}
 		}
 		r.told[gone.Stream] = max(r.told[gone.Stream], gone.Through)

@@ -106,7 +106,7 @@ func (w *walk) wait(after uint64) error {
 	for _, err := range w.s.Follow(w.ctx, after) {
 		return err
 	}
-	return errors.New("Follow ended without an error")
+	return errNoEnd
 }
 
 func (w *walk) followToEnd(r *reader) error {

@@ -1,0 +1,133 @@
+package live
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/memstore"
+)
+
+// A bench is a Live that is handed batches without a store in between.
+type bench struct {
+	*Live
+	seq   uint64
+	data  []byte
+	woken []Waker
+}
+
+func newBench(b *testing.B) *bench {
+	st := memstore.New(memstore.Options{})
+	l := New(st, render.NewCache(0), Options{})
+	b.Cleanup(func() {
+		l.Close()
+		_ = st.Close()
+	})
+	b.ReportAllocs()
+	return &bench{Live: l, seq: st.Head(), data: make([]byte, 100)}
+}
+
+func (l *bench) join(b *testing.B, w Waker, topics ...string) *Reader {
+	f, err := leat.ParseFilter(topics...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := l.Join(f, render.SSE, Start{After: l.seq}, w)
+	b.Cleanup(r.Close)
+	return r
+}
+
+// commit dispatches a record as the follower does.
+func (l *bench) commit(stream string) {
+	l.seq++
+	r := leat.Record{Stream: stream, Offset: leat.Offset{Epoch: 1, Seq: l.seq}, Kind: leat.KindText, Data: l.data}
+	l.woken = l.dispatch(store.Batch{Records: []leat.Record{r}, Next: l.seq}, nil, l.woken[:0])
+	for _, w := range l.woken {
+		w.Wake()
+	}
+}
+
+// silent is a Waker that wakes nobody.
+type silent struct{}
+
+func (silent) Wake() {}
+
+// One record to feeds of different filters, whose readers never look.
+func BenchmarkDispatch(b *testing.B) {
+	for _, feeds := range []int{0, 1, 1000} {
+		b.Run(fmt.Sprintf("feeds=%d", feeds), func(b *testing.B) {
+			l := newBench(b)
+			for i := range feeds {
+				l.join(b, silent{}, "hot", fmt.Sprintf("private/%d", i))
+			}
+			for b.Loop() {
+				l.commit("hot")
+			}
+		})
+	}
+}
+
+// One record, and a reader that takes it and waits again.
+func BenchmarkPeek(b *testing.B) {
+	l := newBench(b)
+	r := l.join(b, silent{}, "hot")
+	var out frame.Ranges
+	r.Peek(&out, 1<<16)
+	for b.Loop() {
+		l.commit("hot")
+		if r.Peek(&out, 1<<16) != Due {
+			b.Fatal("nothing is due")
+		}
+		r.Advance(&out, out.Len())
+		r.Peek(&out, 1<<16)
+	}
+}
+
+// One record to 10,000 readers of one feed, each of which is woken, takes it and
+// waits again. A loop of the socket stage does that on one goroutine.
+func Benchmark10000Readers(b *testing.B) {
+	l := newBench(b)
+	readers := make([]*Reader, 10_000)
+	var out frame.Ranges
+	for i := range readers {
+		readers[i] = l.join(b, silent{}, "hot")
+		readers[i].Peek(&out, 1<<16)
+	}
+	for b.Loop() {
+		l.commit("hot")
+		if len(l.woken) != len(readers) {
+			b.Fatalf("%d are woken", len(l.woken))
+		}
+		for _, r := range readers {
+			r.Peek(&out, 1<<16)
+			r.Advance(&out, out.Len())
+			r.Peek(&out, 1<<16)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(readers)), "ns/reader")
+}
+
+// Readers that come and go while 1,000 feeds stay.
+func BenchmarkJoin(b *testing.B) {
+	for _, topic := range []string{"name", "pattern/*"} {
+		b.Run(topic, func(b *testing.B) {
+			l := newBench(b)
+			for i := range 1000 {
+				l.join(b, silent{}, "hot", fmt.Sprintf("private/%d", i))
+			}
+			for i := range 10_000 {
+				l.commit(fmt.Sprintf("stream/%d", i))
+			}
+			f, err := leat.ParseFilter(topic)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				l.Join(f, render.SSE, l.Now(), silent{}).Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,254 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/store"
+)
+
+// "A reader joining over 1 GiB of history delays no append by more than one
+// group": while every filler is held up in the store, appends are committed and
+// delivered, to the readers of the same feed and of others; and when history
+// comes it joins what has happened meanwhile.
+func TestHistoryDelaysNoAppend(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		old := fillLog(t, st, 100, tenth, "a", "b", "c", "d")
+		g := newGate()
+		sp := &spy{Store: st}
+		sp.setOnRead(func(ctx context.Context, _ *leat.Filter) error { return g.pass(ctx) })
+		l := start(t, sp, nil, live.Options{Fillers: 2, PageBytes: 300})
+		topics := []string{"*", "a", "b", "none"}
+		slow := make(map[string]*client)
+		for _, topic := range topics {
+			slow[topic] = join(t, l, filter(t, topic), plain{}, l.Beginning())
+			if _, state := slow[topic].take(1); state != live.Idle {
+				t.Fatalf("state %v", state)
+			}
+		}
+		<-g.arrived
+		<-g.arrived // both fillers
+		quick := make(map[string]*client)
+		for _, topic := range append(topics, "c") {
+			quick[topic] = join(t, l, filter(t, topic), plain{}, l.Now())
+		}
+		var young []leat.Record
+		for range 50 {
+			a := fillLog(t, st, 1, tenth, "a")
+			quick["*"].want(a...)
+			quick["a"].want(a...)
+			c := fillLog(t, st, 1, tenth, "c")
+			quick["*"].want(c...)
+			quick["c"].want(c...)
+			young = slices.Concat(young, a, c)
+		}
+		quick["b"].wantIdle(st)
+		close(g.open)
+		for _, topic := range topics {
+			slow[topic].want(matching(filter(t, topic), old, young)...)
+			slow[topic].wantIdle(st)
+		}
+	})
+}
+
+// matching returns the records that pass a filter.
+func matching(f *leat.Filter, lists ...[]leat.Record) []leat.Record {
+	return slices.DeleteFunc(slices.Concat(lists...), func(r leat.Record) bool { return !f.Match(r.Stream) })
+}
+
+// The same with a real disk: a figure, no proof. It prints how long appends
+// take while nobody reads history and while a reader joins over 1 GiB of it.
+func TestHistoryDelaysNoAppendSoak(t *testing.T) {
+	if !soak() {
+		t.Skip("LEAT_SOAK is not set")
+	}
+	st := openPebble(t)
+	const payload = 1 << 10
+	total := 1 << 30 / payload
+	names := make([]string, 64)
+	for i := range names {
+		names[i] = fmt.Sprintf("a/%d", i)
+	}
+	fillLog(t, st, total, strings.Repeat("x", payload), names...)
+	l := start(t, st, render.NewCache(0), live.Options{})
+	end := join(t, l, filter(t, "b"), plain{}, l.Now())
+	measure := func(what string, until func() bool) {
+		var took []time.Duration
+		for len(took) < 2000 || !until() {
+			began := time.Now()
+			end.want(fillLog(t, st, 1, "x", "b")...)
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		n := len(took)
+		t.Logf("%s: %d appends, delivered after %v in the middle, 99%% within %v, at most %v",
+			what, n, took[n/2], took[n*99/100], took[n-1])
+	}
+	measure("without history", func() bool { return true })
+	history := join(t, l, filter(t, "**"), plain{}, l.Beginning())
+	var reading sync.WaitGroup
+	done := make(chan struct{})
+	lines := 0
+	began := time.Now()
+	reading.Go(func() { // ends when all that was there is read
+		defer close(done)
+		for lines < total && history.wait(1<<20) == live.Due {
+			for _, p := range history.out.Bytes {
+				lines += strings.Count(string(p), "\n")
+			}
+			history.Advance(&history.out, history.out.Len())
+		}
+		t.Logf("%d records of history were read in %v", lines, time.Since(began))
+	})
+	measure("while 1 GiB is read", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	reading.Wait()
+	if lines < total {
+		t.Errorf("%d records were read, want %d", lines, total)
+	}
+}
+
+// "A frame is rendered once whatever the number of filters and readers."
+func TestOneRenderPerRecord(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		l := start(t, st, nil, live.Options{})
+		encodings := []*counting{{name: "one"}, {name: "two"}}
+		var clients []*client
+		for i := range 1000 {
+			f := filter(t, "hot", fmt.Sprintf("private/%d", i))
+			if i%2 == 1 {
+				f = filter(t, "*", fmt.Sprintf("private/%d/*", i))
+			}
+			for _, enc := range encodings {
+				clients = append(clients, join(t, l, f, enc, l.Now()))
+			}
+		}
+		for range 20 {
+			records := fillLog(t, st, 1, "x", "hot")
+			for _, c := range clients {
+				c.want(records...)
+			}
+		}
+		for _, enc := range encodings {
+			if n := enc.made.Load(); n != 20 {
+				t.Errorf("encoding %s: 20 records were rendered %d times for 1,000 feeds", enc.name, n)
+			}
+		}
+	})
+}
+
+// "Filled from the store once for all who wait": 1,000 readers of one feed that
+// come to the same history at different positions read and render each record
+// once, in as many calls as there are pages.
+func TestHistoryIsReadOnce(t *testing.T) {
+	for _, open := range []func(testing.TB) store.Store{openMem, openPebble} {
+		st := open(t)
+		const pages, perPage = 20, 50
+		a := fillLog(t, st, pages*perPage, tenth, "a")
+		g := newGate()
+		sp := &spy{Store: st}
+		sp.setOnRead(func(ctx context.Context, _ *leat.Filter) error { return g.pass(ctx) })
+		l := start(t, sp, nil, live.Options{PageBytes: perPage * len(tenth)})
+		enc := &counting{name: "one"}
+		f := filter(t, "a")
+		clients := make([]*client, 1000)
+		for i := range clients {
+			at := l.Beginning()
+			if i > 0 {
+				at = after(a[i-1])
+			}
+			clients[i] = join(t, l, f, enc, at)
+			clients[i].take(1) // asks for its page
+		}
+		close(g.open)
+		text := textOf(a...)
+		for i, c := range clients {
+			c.wantText(text)
+			text = text[len(textOf(a[i])):]
+		}
+		if n := sp.reads.Load(); n != pages {
+			t.Errorf("the store was asked %d times for %d pages", n, pages)
+		}
+		if n, m := sp.records.Load(), enc.made.Load(); n != int64(len(a)) || m != n {
+			t.Errorf("%d records were read %d times and rendered %d times", len(a), n, m)
+		}
+	}
+}
+
+// The same, but they come in any order: a page may be cut where one began
+// before, and still no record is read twice.
+func TestHistoryIsReadOnceInAnyOrder(t *testing.T) {
+	for _, open := range []func(testing.TB) store.Store{openMem, openPebble} {
+		st := open(t)
+		a := fillLog(t, st, 2000, tenth, "a")
+		sp := &spy{Store: st}
+		l := start(t, sp, nil, live.Options{PageBytes: 100 * len(tenth)})
+		enc := &counting{name: "one"}
+		f := filter(t, "a")
+		var reading sync.WaitGroup
+		for i := range 500 {
+			n := i * 7919 % 1999
+			c := join(t, l, f, enc, after(a[n]))
+			reading.Go(func() { // ends when it has read all
+				for c.After() < a[1999].Offset.Seq {
+					if _, state := c.take(1 << 10); state == live.Idle {
+						c.awaitBell()
+					}
+				}
+			})
+		}
+		reading.Wait()
+		if n, m := sp.records.Load(), enc.made.Load(); n > 2000 || m != n {
+			t.Errorf("2,000 records were read %d times and rendered %d times", n, m)
+		}
+	}
+}
+
+// "Resuming a filter that matches 10 of 1,000,000 records in 100,000 streams
+// reads at most 1,000 keys when the names are literal."
+func TestResumeReadsFewKeys(t *testing.T) {
+	streams := 5_000
+	switch {
+	case soak():
+		streams = 100_000
+	case raceDetector:
+		streams = 1_000
+	}
+	for _, open := range []func(testing.TB) store.Store{openMem, openPebble} {
+		st := open(t)
+		names := make([]string, streams)
+		for i := range names {
+			names[i] = fmt.Sprintf("device/%06d/state", i)
+		}
+		log := fillLog(t, st, 10*streams, "x", names...)
+		sp := &spy{Store: st}
+		l := start(t, sp, nil, live.Options{})
+		var topics []string
+		for i := range 10 {
+			topics = append(topics, names[i*streams/10])
+		}
+		f := filter(t, topics...)
+		resume := log[9*streams-1] // the last round is missing
+		c := join(t, l, f, plain{}, after(resume))
+		c.want(matching(f, log[9*streams:])...)
+		c.wantIdle(st)
+		if n := sp.keys.Load(); n > 1000 {
+			t.Errorf("%T: %d keys of %d were read for 10 records", st, n, len(log))
+		}
+		t.Logf("%T: %d keys in %d reads", st, sp.keys.Load(), sp.reads.Load())
+	}
+}

@@ -1,0 +1,426 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/store"
+)
+
+// "Joining history to live under concurrent appends and trims, no gap, no
+// repeat."
+//
+// Writers append to many streams while others trim and drop them. Readers with
+// filters of every kind join wherever they like, take what is due in pieces of
+// one byte, seven or all, leave in the middle of a frame and come back. The
+// cache is so small that nothing stays in memory for long. What each reader was
+// sent is then held against what was committed and removed: see book_test.go.
+func TestJoinIsExact(t *testing.T) {
+	campaigns := uint64(4)
+	if soak() {
+		campaigns = 100
+	}
+	for _, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			var total tally
+			for seed := range campaigns {
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					c := newCampaign(t, d.open(t), seed)
+					c.run()
+					for _, s := range c.sessions {
+						c.book.check(t, s, &total)
+					}
+					total.evictions += c.cache.Evictions()
+				})
+			}
+			t.Logf("%+v", total)
+			if total.gaps == 0 || total.more == 0 || total.overtaken == 0 || total.evictions == 0 || total.fromMemory == 0 {
+				t.Errorf("%+v: the campaigns do not reach what they are for", total)
+			}
+		})
+	}
+}
+
+// tally says what the campaigns have met.
+type tally struct {
+	sessions, frames, gaps, more, overtaken int
+	fromMemory                              int
+	evictions                               uint64
+}
+
+// A campaign is one random run over a store.
+type campaign struct {
+	t       *testing.T
+	st      store.Store
+	live    *live.Live
+	cache   *render.Cache
+	seed    uint64
+	ctx     context.Context
+	streams []string
+	topics  [][]string // filters
+	appends int        // by each writer
+
+	book     *book
+	appended atomic.Int64
+	written  chan struct{}            // closed when nothing is appended or removed any more
+	locks    map[string]*sync.RWMutex // by stream: a drop waits for appends
+
+	mu       sync.Mutex
+	pulse    chan struct{} // closed every few appends
+	sessions []*session
+}
+
+func newCampaign(t *testing.T, st store.Store, seed uint64) *campaign {
+	c := &campaign{
+		t: t, st: st, seed: seed, ctx: t.Context(),
+		streams: []string{"a/1", "a/2", "a/b/1", "a/b/2", "b/1", "b/2", "c", "c/1", "d/b/2"},
+		topics: [][]string{
+			{"a/1"}, {"a/1"}, {"a/*"}, {"a/**"}, {"**"}, {"**"}, {"*"}, {"a/1", "b/*"}, {"*/1"},
+			{"c", "a/b/*"}, {"none"}, {"a/1", "c", "b/2"}, {"*/b/*", "c/**"},
+		},
+		appends: 500, book: newBook(), written: make(chan struct{}), pulse: make(chan struct{}),
+		locks: make(map[string]*sync.RWMutex),
+	}
+	if raceDetector {
+		c.appends = 300
+	}
+	if seed%4 == 3 { // more streams than a gap names
+		for i := range 50 {
+			c.streams = append(c.streams, fmt.Sprintf("m/%d", i))
+		}
+		c.topics = append(c.topics, []string{"m/*"}, []string{"m/*", "a/1"})
+	}
+	for _, name := range c.streams {
+		c.locks[name] = new(sync.RWMutex)
+	}
+	c.cache = render.NewCache([]int64{256 << 10, 700 << 10, 1 << 20}[seed%3])
+	return c
+}
+
+func (c *campaign) rng(i uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed, i)) }
+
+func (c *campaign) run() {
+	c.live = live.New(c.st, c.cache, live.Options{PageBytes: 4 << 10, Fillers: 2, Logger: quiet})
+	defer c.live.Close()
+	var writers, readers sync.WaitGroup
+	for i := range uint64(3) {
+		writers.Go(func() { c.write(c.rng(i)) })
+	}
+	writers.Go(func() { c.remove(c.rng(10)) })
+	for i := range uint64(10) {
+		readers.Go(func() { c.read(c.rng(20 + i)) })
+	}
+	writers.Wait()
+	close(c.written)
+	readers.Wait()
+}
+
+// beat wakes those who wait for some appends to happen.
+func (c *campaign) beat() {
+	if c.appended.Add(1)%8 == 0 {
+		c.mu.Lock()
+		close(c.pulse)
+		c.pulse = make(chan struct{})
+		c.mu.Unlock()
+	}
+}
+
+// pause waits for some appends to happen, and reports whether any will.
+func (c *campaign) pause() bool {
+	c.mu.Lock()
+	pulse := c.pulse
+	c.mu.Unlock()
+	select {
+	case <-pulse:
+		return true
+	case <-c.written:
+		return false
+	}
+}
+
+func (c *campaign) write(rng *rand.Rand) {
+	for range c.appends {
+		stream := c.streams[rng.IntN(len(c.streams))]
+		payloads := make([]string, 1+rng.IntN(3))
+		for i := range payloads {
+			payloads[i] = payload(rng)
+		}
+		c.locks[stream].RLock()
+		records, err := put(c.ctx, c.st, stream, payloads...)
+		c.book.commit(records)
+		c.locks[stream].RUnlock()
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		c.beat()
+		if rng.IntN(30) == 0 { // perhaps nobody has seen it yet
+			c.trim(stream, records[rng.IntN(len(records))].Offset.Seq)
+		}
+		for range rng.IntN(20) {
+			runtime.Gosched()
+		}
+	}
+}
+
+// payload returns text of any length, mostly short.
+func payload(rng *rand.Rand) string {
+	n := rng.IntN(300)
+	switch rng.IntN(40) {
+	case 0:
+		n = 30_000
+	case 1, 2, 3:
+		n = 5000
+	case 4:
+		n = 0
+	}
+	return strings.Repeat(string(rune('a'+rng.IntN(26))), n)
+}
+
+func (c *campaign) trim(stream string, through uint64) {
+	done := c.book.remove(stream, through)
+	if err := c.st.Trim(c.ctx, stream, through); err != nil {
+		c.t.Error(err)
+	}
+	done()
+}
+
+// remove trims and drops until all is written.
+func (c *campaign) remove(rng *rand.Rand) {
+	for c.appended.Load() < int64(3*c.appends)-8 && !c.t.Failed() {
+		c.pause()
+		stream := c.streams[rng.IntN(len(c.streams))]
+		records := c.book.of(stream)
+		if len(records) == 0 {
+			continue
+		}
+		last := records[len(records)-1].Offset.Seq
+		switch rng.IntN(20) {
+		case 0:
+			c.drop(stream)
+		case 1:
+			c.trim(stream, last)
+		default:
+			c.trim(stream, records[rng.IntN(len(records))].Offset.Seq)
+		}
+	}
+}
+
+func (c *campaign) drop(stream string) {
+	c.locks[stream].Lock()
+	defer c.locks[stream].Unlock()
+	records := c.book.of(stream)
+	done := c.book.remove(stream, records[len(records)-1].Offset.Seq)
+	if err := c.st.Drop(c.ctx, stream); err != nil {
+		c.t.Error(err)
+	}
+	done()
+}
+
+// read has one session after the other, and a last one that ends when it has
+// come to the head of what was written.
+func (c *campaign) read(rng *rand.Rand) {
+	cursor, topics := uint64(0), c.topics[0]
+	for i := 0; !c.t.Failed(); i++ {
+		last := false
+		select {
+		case <-c.written:
+			last = true
+		default:
+		}
+		if i > 0 && rng.IntN(3) == 0 || cursor == 0 {
+			topics = c.topics[rng.IntN(len(c.topics))]
+		}
+		s, err := c.begin(rng, filter(c.t, topics...), cursor)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		cursor = s.run(c, rng, last)
+		c.mu.Lock()
+		c.sessions = append(c.sessions, s)
+		c.mu.Unlock()
+		if last {
+			return
+		}
+	}
+}
+
+// begin decides where a session starts.
+func (c *campaign) begin(rng *rand.Rand, f *leat.Filter, cursor uint64) (s *session, err error) {
+	s = &session{filter: f}
+	switch n := rng.IntN(20); {
+	case n < 3:
+		s.start, s.fresh = c.live.Beginning(), true
+	case n == 3:
+		s.start = c.live.Now()
+	case n == 4:
+		s.start, err = c.live.Last(c.ctx, f, 1+rng.IntN(100))
+		s.fresh, s.freshAt = true, c.book.tick()
+	case n == 5:
+		t := time.Now().Add(-time.Duration(rng.IntN(1e9)))
+		if records := c.book.of("a/1"); len(records) > 0 {
+			t = records[rng.IntN(len(records))].Time
+		}
+		s.start, err = c.live.Since(c.ctx, f, t)
+		s.fresh, s.freshAt = true, c.book.tick()
+	case n < 9 || cursor == 0:
+		s.start = live.Start{After: 1 + rng.Uint64N(c.st.Head())}
+	default:
+		s.start = live.Start{After: cursor}
+	}
+	if s.start.After == 0 {
+		s.freshAt = 0 // it is the start
+	}
+	return s, err
+}
+
+// A session is one reader from joining to leaving, and all that it was given.
+type session struct {
+	filter  *leat.Filter
+	start   live.Start
+	fresh   bool  // it does not resume: of what was removed before freshAt it is owed nothing
+	freshAt int64 // 0: when it began to move
+
+	events []event
+	ended  event  // where it stood when it left, and when
+	part   string // the beginning of a frame that it was not sent whole
+	err    error  // why it could not go on
+}
+
+// An event is a line, or a gap.
+type event struct {
+	line  string
+	gap   *live.Missing
+	after uint64 // the position it was told at
+	at    int64  // when, by the book's clock
+}
+
+// run reads for a while, in one of many manners, and returns the position.
+func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
+	b := newBell()
+	r := c.live.Join(s.filter, plain{}, s.start, b)
+	defer r.Close()
+	var (
+		out   frame.Ranges
+		looks = 1 + rng.IntN(2000)
+		size  = []int{1, 100, 5000, 1 << 16}[rng.IntN(4)]
+		piece = []int{1, 7, 1 << 20, 0}[rng.IntN(4)] // 0: any
+		slow  = rng.IntN(3) == 0
+	)
+	defer func() { s.ended = event{after: r.After(), at: c.book.tick()} }()
+	for last || looks > 0 {
+		looks--
+		state := r.Peek(&out, size)
+		if s.fresh && s.freshAt == 0 && (state != live.Idle || r.After() > 0) {
+			s.freshAt = c.book.tick()
+		}
+		switch state {
+		case live.Due:
+			n := min(piece, out.Len())
+			if piece == 0 || last {
+				n = rng.IntN(out.Len() + 1)
+			}
+			s.take(c, &out, n, r.After())
+			r.Advance(&out, n)
+		case live.Gap:
+			s.events = append(s.events, event{gap: r.TakeGap(), after: r.After(), at: c.book.tick()})
+		case live.Failed:
+			s.err = r.Err()
+			return r.After()
+		case live.Idle:
+			if last && r.After() >= c.st.Head() {
+				return r.After()
+			}
+			if !c.await(b, last) {
+				looks = 0
+			}
+		}
+		if slow && !last && rng.IntN(4) == 0 {
+			c.pause()
+		}
+	}
+	return r.After()
+}
+
+// take adds n bytes of what is due to what was received.
+func (s *session) take(c *campaign, out *frame.Ranges, n int, after uint64) {
+	for _, p := range out.Bytes {
+		p = p[:min(n, len(p))]
+		n -= len(p)
+		s.part += string(p)
+	}
+	at := c.book.tick()
+	for {
+		line, rest, ok := strings.Cut(s.part, "\n")
+		if !ok {
+			return
+		}
+		s.events = append(s.events, event{line: line + "\n", after: after, at: at})
+		s.part = rest
+	}
+}
+
+// await waits for a wake-up, and reports whether to look again.
+func (c *campaign) await(b bell, last bool) bool {
+	if last { // nobody is woken when the head passes what the feed does not want
+		select {
+		case <-b:
+		default:
+			runtime.Gosched()
+		}
+		return true
+	}
+	select {
+	case <-b:
+		return true
+	case <-c.written:
+		return false
+	case <-time.After(patience):
+		c.t.Errorf("a reader was not woken for %v; the goroutines:\n%s", patience, stacks())
+		return false
+	}
+}
+
+// check holds a session against the book.
+func (b *book) check(t *testing.T, s *session, total *tally) {
+	t.Helper()
+	total.sessions++
+	v := &verdict{book: b, session: s, last: s.start.After, explained: map[string]uint64{}, received: map[string]bool{}}
+	for _, ev := range s.events {
+		if ev.gap != nil {
+			total.gaps++
+			total.more += ev.gap.More
+			v.told(ev)
+		} else {
+			total.frames++
+			v.sent(ev)
+		}
+	}
+	v.upTo(s.ended.after, s.ended.at)
+	switch {
+	case errors.Is(s.err, live.ErrOvertaken):
+		total.overtaken++
+		v.overtaken()
+	case s.err != nil:
+		v.faultf("ended with %v", s.err)
+	}
+	total.fromMemory += v.fromMemory
+	for i, fault := range v.faults {
+		if i < 5 {
+			t.Errorf("filter %q from %+v (fresh %v): %s", s.filter, s.start, s.fresh, fault)
+		}
+	}
+}
