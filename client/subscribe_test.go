@@ -265,10 +265,12 @@ func TestFinalAnswers(t *testing.T) {
 		"204 with a body": {status(204), "", nil, nil},
 		"problem": {problem(400, `{"status":400,"title":"Bad Request","code":"invalid_pattern","detail":"it is odd","advice":"Make it even."}`),
 			leat.CodeInvalidPattern, []string{"400 Bad Request: it is odd. Make it even."}, 400},
-		"gap":            {problem(410, `{"code":"gap","detail":"gone","reason":"trimmed"}`), leat.CodeGap, []string{"410 Gone: gone"}, 410},
-		"title only":     {problem(403, `{"title":"No"}`), CodeAnswer, []string{"403 Forbidden: No"}, 403},
-		"no document":    {problem(404, `oops`), leat.CodeNotFound, []string{"404 Not Found"}, 404},
-		"plain text":     {func(w http.ResponseWriter, r *http.Request) { http.Error(w, "go away\nplease", 401) }, CodeAnswer, []string{"401 Unauthorized: go away"}, 401},
+		"gap":         {problem(410, `{"code":"gap","detail":"gone","reason":"trimmed"}`), leat.CodeGap, []string{"410 Gone: gone"}, 410},
+		"title only":  {problem(403, `{"title":"No"}`), CodeAnswer, []string{"403 Forbidden: No"}, 403},
+		"no document": {problem(404, `oops`), leat.CodeNotFound, []string{"404 Not Found"}, 404},
+		"plain text": {func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "go away\nplease", http.StatusUnauthorized)
+		}, CodeAnswer, []string{"401 Unauthorized: go away"}, 401},
 		"no location":    {status(301), CodeAnswer, []string{"301 Moved"}, 301},
 		"205":            {status(205), CodeAnswer, []string{"205"}, 205},
 		"wrong type":     {status(200, "Content-Type", "text/x-bogus"), CodeAnswer, []string{"text/x-bogus", "text/event-stream"}, 200},

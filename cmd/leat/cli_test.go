@@ -145,7 +145,7 @@ func TestTailEnds(t *testing.T) {
 
 // What a server sends cannot play with the terminal.
 func TestErrorsArePrintable(t *testing.T) {
-	url := answers(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "\x1b[2J", 418) })
+	url := answers(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "\x1b[2J", http.StatusTeapot) })
 	status, _, stderr := command(t, "", "tail", "a", "--server", url)
 	if status != exitFailed || stderr != "leat: the server answered 418 I'm a teapot: \\x1b[2J\n" {
 		t.Errorf("status %d, stderr %q", status, stderr)

@@ -17,7 +17,8 @@ type Append struct {
 
 	// Key is the publisher's own name for the record, empty for none. If a
 	// record of the last Options.KeyWindow in the same stream has it, this
-	// one is not stored again.
+	// one is not stored again. A record that has been removed since may have
+	// been forgotten.
 	Key string
 
 	// Form says how Data is to be read.
@@ -96,9 +97,8 @@ func (j *Journal) Append(ctx context.Context, as ...Append) ([]Appended, error) 
 				break
 			}
 		}
-		got, err := j.appendRun(ctx, run)
-		done = append(done, got...)
-		if err != nil {
+		var err error
+		if done, err = j.appendRun(ctx, run, done); err != nil {
 			return done, err
 		}
 	}
@@ -108,28 +108,26 @@ func (j *Journal) Append(ctx context.Context, as ...Append) ([]Appended, error) 
 // maxTries bounds how often in a row an append is computed without any of it
 // being stored. Conflicts come from other processes or from a stream that is
 // removed at the same moment; a hundred local callers conflict with nobody.
-const maxTries = 64
+const maxTries = 256
 
-// appendRun appends records of one stream. It reads what is not known of the
+// appendRun appends records of one stream, and adds their results to done. It reads what is not known of the
 // stream, prepares the records for its content type and submits them; what
 // turns out to be computed from a state that is not current goes round again.
-func (j *Journal) appendRun(ctx context.Context, run []Append) ([]Appended, error) {
+func (j *Journal) appendRun(ctx context.Context, run []Append, done []Appended) ([]Appended, error) {
 	if err := leat.CheckName(run[0].Stream); err != nil {
-		return nil, err
+		return done, err
 	}
 	s, err := j.hold(run[0].Stream)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	defer j.release(s)
-	done := make([]Appended, 0, len(run))
 	for tries := 0; tries < maxTries; tries++ {
-		rest := run[len(done):]
-		v, err := j.know(ctx, s, j.keyed(rest))
+		v, err := j.know(ctx, s, j.keyed(run))
 		if err != nil {
 			return done, err
 		}
-		sub, refusal := j.prepare(s, v, rest)
+		sub, refusal := j.prepare(s, v, run)
 		if sub == nil {
 			current, err := j.confirmType(ctx, s, v)
 			if err != nil {
@@ -140,16 +138,21 @@ func (j *Journal) appendRun(ctx context.Context, run []Append) ([]Appended, erro
 			}
 			continue
 		}
-		got, unsure, err := j.submit(ctx, sub)
-		if unsure > 0 {
-			got, err = j.confirmDuplicates(ctx, sub, got, unsure, err)
-		}
-		done = append(done, got...)
-		if err != nil || len(done) == len(run) {
+		sub.again = tries > 0
+		if err := j.submit(ctx, sub); err != nil {
 			return done, err
 		}
-		if len(got) > 0 {
-			tries = 0
+		if sub.unsure {
+			if err := j.confirmDuplicates(ctx, sub); err != nil {
+				return done, err
+			}
+		}
+		for _, r := range sub.results {
+			done = append(done, r.Appended)
+			tries = -1 // the next is the first again
+		}
+		if run = run[len(sub.results):]; len(run) == 0 {
+			return done, nil
 		}
 	}
 	return done, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
@@ -170,11 +173,13 @@ func (j *Journal) keyed(run []Append) bool {
 }
 
 // prepare makes a submission of the records of run that the stream takes, up
-// to the first that it refuses. If that is the very first there is no
-// submission, and the error is the reason.
+// to the first that it refuses, and no more than fit into a Tx. If the very
+// first is refused there is no submission, and the error is the reason.
 func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) {
 	sub := &submission{stream: s, made: !v.exists, typ: v.typ}
-	sub.records = make([]leat.Record, 0, len(run))
+	sub.records = make([]leat.Record, 0, min(len(run), j.maxTxRecords))
+	sub.results = make([]result, 0, cap(sub.records))
+	bytes := 0
 	for i := range run {
 		a := &run[i]
 		if !v.exists && i == 0 {
@@ -185,10 +190,11 @@ func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) 
 			sub.typ = typ
 		}
 		data, err := j.check(sub.typ, a)
-		if err != nil {
-			if i == 0 {
-				return nil, err
-			}
+		if err != nil && i == 0 {
+			return nil, err
+		}
+		bytes += len(data)
+		if err != nil || i > 0 && (i == j.maxTxRecords || bytes > min(j.maxTxBytes, maxGroupBytes)) {
 			break
 		}
 		sub.keyed = sub.keyed || a.Key != "" && j.window >= 0
@@ -237,22 +243,22 @@ func (j *Journal) confirmType(ctx context.Context, s *stream, v view) (bool, err
 	return false, nil
 }
 
-// confirmDuplicates checks the results at the end of got for which nothing
-// was committed after they had been computed: duplicates by what the journal
-// remembers. A commit would have proved that the stream is still the one that
-// has those records. Without one a read must: a stream that was made later
-// has an ID that is greater than all of their sequences.
-func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission, got []Appended, unsure int, err error) ([]Appended, error) {
-	sure := len(got) - unsure
-	info, rerr := j.st.Stream(ctx, sub.stream.name)
-	if rerr != nil {
-		return got[:sure], rerr
+// confirmDuplicates checks the results of a submission that had nothing to
+// commit: all of it are duplicates by what the journal remembers. A commit
+// would have proved that the stream is still the one that has those records.
+// Without one a read must: a stream that was made later has an ID that is
+// greater than all of their sequences. What is not confirmed is dropped.
+func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission) error {
+	info, err := j.st.Stream(ctx, sub.stream.name)
+	if err != nil {
+		return err
 	}
-	for i := sure; i < len(got); i++ {
-		if info.Version == 0 || info.ID > got[i].Offset.Seq {
+	for i, d := range sub.results {
+		if info.Version == 0 || info.ID > d.Offset.Seq {
+			sub.results = sub.results[:i]
 			j.forget(sub.stream, sub.gen)
-			return got[:i], err
+			break
 		}
 	}
-	return got, err
+	return nil
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -19,17 +20,11 @@ type fold struct {
 	records []leat.Record
 	bytes   int            // of their payloads
 	keys    map[string]int // the index of each record that has a key
-	parts   []part
+	subs    []*submission  // those that have results
 }
 
-// A part is what a fold does for one submission: the results that follow those
-// it has.
-type part struct {
-	sub     *submission
-	results []result
-}
-
-// A result is complete, or that of a record of the Tx.
+// A result is complete, or that of a record of the Tx, which is given by its
+// index there.
 type result struct {
 	Appended
 	record int // -1 if it is complete
@@ -41,8 +36,9 @@ type result struct {
 // all that was looked at are duplicates, and are answered. mu is held.
 func (j *Journal) fold(s *stream, g *group) *fold {
 	f := &fold{j: j, g: g, s: s, gen: s.gen, typ: s.typ, current: s.keysCurrent()}
-	for full := false; len(s.queue) > 0 && !full; {
-		sub := s.queue[0]
+	taken := 0
+	for full := false; taken < len(s.queue) && !full; taken++ {
+		sub := s.queue[taken]
 		switch {
 		case sub.left:
 		case f.fits(sub):
@@ -50,21 +46,15 @@ func (j *Journal) fold(s *stream, g *group) *fold {
 		default:
 			sub.answer(nil)
 		}
-		if full && !f.has(sub) {
-			break // nothing of it found room: it keeps its place
+		if full && len(sub.results) == 0 {
+			break // nothing of it found room: it keeps its turn
 		}
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
 	}
+	s.queue = slices.Delete(s.queue, 0, taken)
 	if len(f.records) == 0 {
 		f.answerDuplicates()
 	}
 	return f
-}
-
-// has reports whether sub is the last that something was added of.
-func (f *fold) has(sub *submission) bool {
-	return len(f.parts) > 0 && f.parts[len(f.parts)-1].sub == sub
 }
 
 // fits reports whether a submission was prepared for the state that s has, or
@@ -76,7 +66,7 @@ func (f *fold) fits(sub *submission) bool {
 		return false
 	case s.version == 0 && !sub.made:
 		return false // the type that it was prepared for went with the stream
-	case s.version == 0 && len(f.parts) == 0:
+	case s.version == 0 && len(f.subs) == 0:
 		f.typ = sub.typ
 	}
 	// Of two that make the stream with different types the first wins, and
@@ -84,26 +74,24 @@ func (f *fold) fits(sub *submission) bool {
 	return sub.typ.essence == f.typ.essence
 }
 
-// add adds what sub has not got results for, and reports whether all of it
-// found room.
+// add adds the records of sub, and reports whether all of them found room. The
+// caller of sub submits the rest again.
 func (f *fold) add(sub *submission) bool {
-	p := part{sub: sub, results: make([]result, 0, len(sub.records)-len(sub.results))}
-	complete := true
-	for _, r := range sub.records[len(sub.results):] {
-		if dup, ok := f.duplicate(r.Key); ok {
-			p.results = append(p.results, dup)
-			continue
+	for _, r := range sub.records {
+		res, duplicate := f.duplicate(r.Key)
+		if !duplicate {
+			if !f.hasRoom(len(r.Data)) {
+				break
+			}
+			res.record = len(f.records)
+			f.append(r)
 		}
-		if complete = f.hasRoom(len(r.Data)); !complete {
-			break
-		}
-		p.results = append(p.results, result{record: len(f.records)})
-		f.append(r)
+		sub.results = append(sub.results, res)
 	}
-	if len(p.results) > 0 {
-		f.parts = append(f.parts, p)
+	if len(sub.results) > 0 {
+		f.subs = append(f.subs, sub)
 	}
-	return complete
+	return len(sub.results) == len(sub.records)
 }
 
 // duplicate returns the result of a record whose key has been used.
@@ -147,15 +135,12 @@ func (f *fold) tx() store.Tx {
 	return store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.typ.text, Records: f.records}
 }
 
-// answerDuplicates answers submissions when there is nothing to commit. If
-// one has more records its caller submits these again. mu is held.
+// answerDuplicates answers submissions when there is nothing to commit. mu is
+// held.
 func (f *fold) answerDuplicates() {
-	for _, p := range f.parts {
-		for _, r := range p.results {
-			p.sub.results = append(p.sub.results, r.Appended)
-		}
-		p.sub.unsure, p.sub.gen = len(p.results), f.gen
-		p.sub.answer(nil)
+	for _, sub := range f.subs {
+		sub.unsure, sub.gen = true, f.gen
+		sub.answer(nil)
 	}
 }
 
@@ -171,17 +156,30 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 		} else if f.s.gen == f.gen { // else somebody knows better by now
 			f.advance(version)
 		}
-		if errors.Is(err, store.ErrConflict) {
-			for _, p := range f.parts {
-				p.sub.answer(nil)
-			}
-		} else {
-			f.settle(err)
-		}
+		f.answer(err)
 		if len(f.s.queue) > 0 {
 			j.wait(f.s) // what did not fit
 		}
 		j.unpin(f.s)
+	}
+}
+
+// answer tells those who wait for it what became of the Tx.
+func (f *fold) answer(err error) {
+	for _, sub := range f.subs {
+		if err != nil {
+			sub.results = nil
+		}
+		if errors.Is(err, store.ErrConflict) {
+			sub.answer(nil)
+			continue
+		}
+		for i := range sub.results {
+			if r := &sub.results[i]; r.record >= 0 {
+				r.Offset, r.Time = f.records[r.record].Offset, f.records[r.record].Time
+			}
+		}
+		sub.answer(err)
 	}
 }
 
@@ -200,26 +198,4 @@ func (f *fold) advance(version uint64) {
 		}
 	}
 	s.keys.through = max(s.keys.through, s.last)
-}
-
-// settle gives their results to the submissions of a Tx that was stored, or
-// the reason why it was not. One of which more is to be stored queues again.
-func (f *fold) settle(err error) {
-	for _, p := range f.parts {
-		if err != nil {
-			p.sub.answer(err)
-			continue
-		}
-		for _, r := range p.results {
-			if r.record >= 0 {
-				r.Offset, r.Time = f.records[r.record].Offset, f.records[r.record].Time
-			}
-			p.sub.results = append(p.sub.results, r.Appended)
-		}
-		if len(p.sub.results) == len(p.sub.records) {
-			p.sub.answer(nil)
-		} else {
-			f.s.queue = append(f.s.queue, p.sub)
-		}
-	}
 }

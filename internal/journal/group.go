@@ -2,6 +2,8 @@ package journal
 
 import (
 	"context"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -16,17 +18,20 @@ type submission struct {
 	typ     contentType   // that the records are prepared for
 	made    bool          // for a stream that does not exist
 	keyed   bool          // the keys of the stream must be known
+	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
-	done    chan struct{} // closed by the loop: nothing changes any more
+	done    chan struct{} // closed by the loop
 
-	// Guarded by the journal's mu until done is closed. The results are
-	// those of the first records; unsure counts those at their end that no
-	// commit has proved yet, and gen is the chain that they come from.
-	results []Appended
-	unsure  int
+	// Set by the loop before it closes done. The results are those of the
+	// first records; there are none if all must be prepared again. If they
+	// are unsure, no commit has proved them: they were computed from what the
+	// chain gen says of the stream.
+	results []result
+	unsure  bool
 	gen     uint64
 	err     error
-	left    bool // the caller has gone
+
+	left bool // the caller has gone; guarded by the journal's mu
 }
 
 // A group is what one commit does.
@@ -45,35 +50,34 @@ const (
 	recordBytes   = 256
 )
 
-// submit hands a submission to the loop and waits for it. It returns the
-// results and how many at their end are not proved. Neither results nor an
-// error means that the submission must be prepared again.
-func (j *Journal) submit(ctx context.Context, sub *submission) ([]Appended, int, error) {
+// submit hands a submission to the loop and waits for its answer, or until ctx
+// ends. Then nothing is submitted that is not already being committed.
+func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.done = make(chan struct{})
-	s := sub.stream
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
-		return nil, 0, errClosed
+		return errClosed
 	}
-	s.queue = append(s.queue, sub)
-	j.wait(s)
+	sub.stream.queue = append(sub.stream.queue, sub)
+	j.wait(sub.stream)
+	j.hurry = j.hurry || sub.again
 	j.mu.Unlock()
 
 	select {
 	case <-sub.done:
-		return sub.results, sub.unsure, sub.err
+		return sub.err
 	case <-ctx.Done():
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	select {
 	case <-sub.done: // it was answered in the same moment
-		return sub.results, sub.unsure, sub.err
+		return sub.err
 	default:
+		sub.left = true
+		return ctx.Err()
 	}
-	sub.left = true
-	return sub.results, sub.unsure, ctx.Err()
 }
 
 // wait gives s a turn. mu is held.
@@ -102,6 +106,15 @@ func (j *Journal) loop() {
 			j.failWaiting()
 			return
 		}
+		if !j.hurry {
+			// Those who were just answered, or are about to submit, get the
+			// processor first: else every other group is a small one. It
+			// costs nothing if there are none.
+			j.mu.Unlock()
+			runtime.Gosched()
+			j.mu.Lock()
+		}
+		j.hurry = false
 		g := j.gather()
 		if len(g.txs) == 0 {
 			continue
@@ -137,14 +150,13 @@ func (sub *submission) answer(err error) {
 // The first stream that did not fit is the first of the next group. mu is held.
 func (j *Journal) gather() *group {
 	g := &group{since: j.since(), room: maxGroupBytes}
-	for len(j.waiting) > 0 {
-		s := j.waiting[0]
+	taken := 0
+	for ; taken < len(j.waiting); taken++ {
+		s := j.waiting[taken]
 		f := j.fold(s, g)
 		if len(f.records) == 0 && len(s.queue) > 0 {
 			break // no room left
 		}
-		j.waiting[0] = nil
-		j.waiting = j.waiting[1:]
 		s.waiting = false
 		if len(f.records) == 0 {
 			j.unpin(s)
@@ -153,8 +165,6 @@ func (j *Journal) gather() *group {
 		g.txs = append(g.txs, f.tx())
 		g.folds = append(g.folds, f)
 	}
-	if len(j.waiting) == 0 {
-		j.waiting = nil
-	}
+	j.waiting = slices.Delete(j.waiting, 0, taken)
 	return g
 }

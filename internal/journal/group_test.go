@@ -145,6 +145,42 @@ func TestGroupLimits(t *testing.T) {
 	}
 }
 
+// What did not fit into a Tx gets its turn though nobody else comes.
+func TestGroupLeavesNobody(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		small := &hooked{Store: st, abilities: func(a store.Abilities) store.Abilities { a.MaxTxRecords = 2; return a }}
+		j, g := openGated(t, small, Options{Now: c.Now})
+		busy := appendAll(context.Background(), j, []Append{text("busy", "x")})
+		<-g.began
+		two := []Append{text("a", "x"), text("a", "x")}
+		rest := appendAll(context.Background(), j, two, two, two)
+		waitQueued(t, j, "a", 3)
+		g.open()
+		<-busy
+		for range 3 {
+			if a := <-rest; a.err != nil {
+				t.Error(a.err)
+			}
+		}
+	})
+}
+
+// A run of any length goes on however many conflicts it meets, as long as some
+// of it is stored between them.
+func TestLongRun(t *testing.T) {
+	each(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		var as []Append
+		var want []string
+		for i := range 3000 {
+			as = append(as, text("a", fmt.Sprint(i)))
+			want = append(want, fmt.Sprint(i))
+		}
+		must(t, j, as...)
+		wantContents(t, st, "a", want...)
+	})
+}
+
 // A group is bounded in bytes whatever the number of streams, and a single
 // record always fits.
 func TestGroupBytes(t *testing.T) {
@@ -190,57 +226,43 @@ func TestGroupBytes(t *testing.T) {
 func TestGroupFullOfDuplicates(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
 		j, g := openGated(t, st, Options{Now: c.Now, MaxRecord: -1})
-		first := appendAll(context.Background(), j, []Append{keyed("a", "k", "1")})
-		<-g.began
-		g.let <- nil
-		was := (<-first).done[0]
-		busy := appendAll(context.Background(), j, []Append{text("busy", "x")})
-		<-g.began
-		big := strings.Repeat("x", st.Abilities().MaxRecord)
-		var lists [][]Append
-		for used := 0; used < maxGroupBytes; used += len(big) {
-			lists = append(lists, []Append{text(fmt.Sprint("big", len(lists)), big)})
+		ctx := context.Background()
+		first := appendAll(ctx, j, []Append{keyed("a", "k", "1"), keyed("b", "k", "1")})
+		for range 2 {
+			<-g.began
+			g.let <- nil
 		}
-		filling := appendAll(context.Background(), j, lists...)
-		for i := range lists {
-			waitQueued(t, j, fmt.Sprint("big", i), 1)
+		was := (<-first).done
+		busy := appendAll(ctx, j, []Append{text("busy", "x")})
+		<-g.began
+		queue := func(stream string, n int, as ...Append) chan answer {
+			answers := appendAll(ctx, j, as)
+			waitQueued(t, j, stream, n)
+			return answers
 		}
-		alone := appendAll(context.Background(), j, []Append{keyed("a", "k", "x")})
-		waitQueued(t, j, "a", 1)
-		both := appendAll(context.Background(), j, []Append{keyed("a", "k", "x"), text("a", "2")})
-		waitQueued(t, j, "a", 2)
-		last := appendAll(context.Background(), j, []Append{text("a", "3")})
-		waitQueued(t, j, "a", 3)
+		big := queue("big", 1, text("big", strings.Repeat("x", maxGroupBytes-recordBytes)))
+		both := queue("b", 1, keyed("b", "k", "x"), text("b", "2"))
+		alone := queue("a", 1, keyed("a", "k", "x"))
+		last := queue("a", 2, text("a", "2"))
 		g.let <- nil
 		<-busy
-		for range lists {
-			<-g.began
-			wantDuplicate(t, (<-alone).done[0], was)
-			alone <- answer{done: []Appended{{Offset: was.Offset, Time: was.Time, Duplicate: true}}}
-			g.let <- nil
-			<-filling
-			if len(contents(t, st, "a")) > 1 {
-				break
-			}
+		if txs := <-g.began; len(txs) != 1 || txs[0].Stream != "big" {
+			t.Fatalf("committing %d Txs", len(txs))
 		}
-		go func() { // ends with the two answers below, by the gate or the test
-			for range 2 {
-				select {
-				case <-g.began:
-					g.let <- nil
-				case <-g.ended:
-				}
-			}
-		}()
-		if a := <-both; a.err != nil || len(a.done) != 2 || !a.done[0].Duplicate {
+		wantDuplicate(t, (<-alone).done[0], was[0])
+		g.open()
+		if a := <-both; a.err != nil || len(a.done) != 2 || a.done[1].Duplicate {
 			t.Errorf("got %+v", a)
+		} else {
+			wantDuplicate(t, a.done[0], was[1])
 		}
-		if a := <-last; a.err != nil {
-			t.Error(a.err)
+		for _, answers := range []chan answer{big, last} {
+			if a := <-answers; a.err != nil {
+				t.Error(a.err)
+			}
 		}
-		if all := contents(t, st, "a"); len(all) != 3 {
-			t.Errorf("got %q", all)
-		}
+		wantContents(t, st, "a", "1", "2")
+		wantContents(t, st, "b", "1", "2")
 	})
 }
 

@@ -11,7 +11,6 @@ package journal
 
 import (
 	"cmp"
-	"container/list"
 	"math"
 	"sync"
 	"time"
@@ -72,9 +71,10 @@ type Journal struct {
 	work    sync.Cond // signalled when waiting or closed changes
 	closed  bool
 	streams map[string]*stream
-	idle    *list.List // of *stream, the last used first
-	used    int64      // what the idle cost, and the held when last idle
-	waiting []*stream  // those with a queue, in the order of their turn
+	idle    stream    // the root of the ring of those that nobody holds
+	used    int64     // what they cost, and the others when they were idle
+	waiting []*stream // those with a queue, in the order of their turn
+	hurry   bool      // one of them has lost against a rival, and must be quick
 }
 
 var errClosed = leat.Errorf(leat.CodeUnavailable, "the server is stopping").Advise("Repeat the request in a while, with the same key if it has one.")
@@ -93,12 +93,12 @@ func New(st store.Store, o Options) *Journal {
 		loads:        make(chan struct{}, maxLoads),
 		ended:        make(chan struct{}),
 		streams:      make(map[string]*stream),
-		idle:         list.New(),
 	}
 	j.maxRecord = min(j.maxRecord, cmp.Or(able.MaxRecord, math.MaxInt), j.maxTxBytes)
 	if j.now == nil {
 		j.now = time.Now
 	}
+	j.idle.older, j.idle.newer = &j.idle, &j.idle
 	j.work.L = &j.mu
 	// The journal owns this goroutine. Close ends it and waits for it.
 	go j.loop()

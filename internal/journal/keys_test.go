@@ -252,8 +252,10 @@ func TestKeysLoading(t *testing.T) {
 
 		reading, goOn := make(chan bool), make(chan bool)
 		var once sync.Once
+		reads := 0
 		h := &hooked{Store: st, readStream: func(_ context.Context, name string) error {
 			if name == "slow" {
+				reads++
 				once.Do(func() { reading <- true; <-goOn })
 			}
 			return nil
@@ -287,8 +289,99 @@ func TestKeysLoading(t *testing.T) {
 			}
 			wantDuplicate(t, done[0], first)
 		}
-		// What was appended while they were read did not make them useless.
 		wantContents(t, st, "slow", "1", "2", "4")
+		// What was appended while they were read did not make them useless,
+		// and nor does what is appended later.
+		for i := range 10 {
+			must(t, j, keyed("slow", fmt.Sprint(i), "x"), text("slow", "y"))
+		}
+		if reads != 1 {
+			t.Errorf("the keys were read %d times", reads)
+		}
+	})
+}
+
+// A caller that waits for the commit of another stream finds its stream
+// removed and made anew when it gets its turn: nothing of what it was prepared
+// for counts any more, neither the keys nor the type.
+func TestForgottenWhileWaiting(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		ctx := context.Background()
+		other := open(t, st, Options{Now: c.Now})
+		j, g := openGated(t, st, Options{Now: c.Now})
+		first := appendAll(ctx, j, []Append{keyed("a", "k0", "1"), keyed("b", "k0", "1")})
+		for range 2 {
+			<-g.began
+			g.let <- nil
+		}
+		<-first
+		busy := appendAll(ctx, j, []Append{text("busy", "x")})
+		<-g.began
+		waitingA := appendAll(ctx, j, []Append{keyed("a", "k", "2")})
+		waitQueued(t, j, "a", 1)
+		waitingB := appendAll(ctx, j, []Append{{Stream: "b", Data: []byte("2")}})
+		waitQueued(t, j, "b", 1)
+
+		for _, name := range []string{"a", "b"} {
+			if err := st.Drop(ctx, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		anew := must(t, other, Append{Stream: "a", Key: "k", ContentType: "text/plain; charset=utf-8", Data: []byte("3")})[0]
+		// A refusal is confirmed, and so the journal notices.
+		png := func(stream string) []Append {
+			return []Append{{Stream: stream, ContentType: "image/png", Data: []byte("4")}}
+		}
+		if _, err := j.Append(ctx, png("a")...); leat.CodeOf(err) != leat.CodeTypeMismatch {
+			t.Fatal(err)
+		}
+		makes := appendAll(ctx, j, png("b"))
+		waitQueued(t, j, "b", 2)
+		g.open()
+		<-busy
+		if a := <-waitingA; a.err != nil {
+			t.Error(a.err)
+		} else {
+			wantDuplicate(t, a.done[0], anew)
+		}
+		for _, answers := range []chan answer{waitingB, makes} {
+			if a := <-answers; a.err != nil {
+				t.Error(a.err)
+			}
+		}
+		wantContents(t, st, "b", "4", "2")
+	})
+}
+
+// The same while its own commit is under way, and that has won.
+func TestForgottenWhileCommitting(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		ctx := context.Background()
+		other := open(t, st, Options{Now: c.Now})
+		stored, goOn := make(chan bool), make(chan bool)
+		var once sync.Once
+		j := open(t, &hooked{Store: st, commit: func(ctx context.Context, txs []store.Tx) ([]store.Result, error) {
+			results, err := st.Commit(ctx, txs)
+			once.Do(func() { stored <- true; <-goOn })
+			return results, err
+		}}, Options{Now: c.Now})
+		must(t, other, text("a", "0"))
+		committing := appendAll(ctx, j, []Append{keyed("a", "k", "1")})
+		<-stored
+		if err := st.Drop(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		must(t, other, Append{Stream: "a", ContentType: "text/plain; charset=utf-8", Data: []byte("2")})
+		refused(t, j, leat.CodeTypeMismatch, Append{Stream: "a", ContentType: "image/png"})
+		goOn <- true
+		if a := <-committing; a.err != nil || a.done[0].Duplicate {
+			t.Errorf("got %+v", a)
+		}
+		if must(t, j, keyed("a", "k", "3"))[0].Duplicate {
+			t.Error("the duplicate of a record that is gone")
+		}
+		wantContents(t, st, "a", "2", "3")
+		wantPositions(t, st, "a")
 	})
 }
 
@@ -362,6 +455,18 @@ func TestMemory(t *testing.T) {
 			t.Error("a stream was not forgotten, or its key was")
 		}
 	})
+}
+
+// Of two records with one key, by a writer that does not look, the first counts.
+func TestKeysFirstCounts(t *testing.T) {
+	k := newKeys(0)
+	at := time.Unix(1000, 0)
+	for i := range 2 {
+		k.add(&leat.Record{Key: "k", Time: at.Add(time.Duration(i)), Offset: leat.Offset{Seq: uint64(i + 1)}}, at)
+	}
+	if m, ok := k.find("k", at); !ok || m.offset.Seq != 1 || len(k.order) != 1 {
+		t.Errorf("got %+v, %v", m, ok)
+	}
 }
 
 // The window of keys takes memory for what is in it only.

@@ -243,12 +243,16 @@ func (h *hooked) ReadStream(ctx context.Context, name string, after, upTo uint64
 type gate struct {
 	began chan []store.Tx
 	let   chan error // the error to answer with instead, or nil
-	ended chan bool  // closed with the test: then nothing waits
+	ended chan bool  // closed by open: then nothing waits
+	once  sync.Once
 }
+
+// open lets everything pass from now on.
+func (g *gate) open() { g.once.Do(func() { close(g.ended) }) }
 
 // openGated returns a journal whose commits pass a gate.
 func openGated(t testing.TB, st store.Store, o Options) (*Journal, *gate) {
-	g := &gate{make(chan []store.Tx), make(chan error), make(chan bool)}
+	g := &gate{began: make(chan []store.Tx), let: make(chan error), ended: make(chan bool)}
 	j := open(t, &hooked{Store: st, commit: func(ctx context.Context, txs []store.Tx) ([]store.Result, error) {
 		select {
 		case g.began <- txs:
@@ -263,7 +267,7 @@ func openGated(t testing.TB, st store.Store, o Options) (*Journal, *gate) {
 		}
 		return st.Commit(ctx, txs)
 	}}, o)
-	t.Cleanup(func() { close(g.ended) })
+	t.Cleanup(g.open)
 	return j, g
 }
 

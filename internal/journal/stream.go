@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"container/list"
 	"context"
 	"time"
 
@@ -15,11 +14,11 @@ import (
 type stream struct {
 	name string
 
-	// users counts the callers and the group that hold it. With none it is
-	// in the list of the idle, from which it may be evicted.
-	users int
-	idle  *list.Element
-	cost  int64 // counted in Journal.used
+	// users counts the callers and the groups that hold it. With none it is
+	// in the ring of the idle, from which it may be evicted.
+	users        int
+	older, newer *stream // neighbours in that ring, nil outside
+	cost         int64   // counted in Journal.used
 
 	// What an Info said and own commits have added to it, if known. gen
 	// tells one such chain from the next.
@@ -79,9 +78,8 @@ func (j *Journal) hold(name string) (*stream, error) {
 // pin keeps s from being evicted. mu is held.
 func (j *Journal) pin(s *stream) {
 	s.users++
-	if s.idle != nil {
-		j.idle.Remove(s.idle)
-		s.idle = nil
+	if s.older != nil {
+		s.leaveIdle()
 	}
 }
 
@@ -105,12 +103,24 @@ func (j *Journal) unpin(s *stream) {
 	}
 	j.used += cost - s.cost
 	s.cost = cost
-	s.idle = j.idle.PushFront(s)
-	for j.used > j.memory && j.idle.Len() > 0 {
-		old := j.idle.Remove(j.idle.Back()).(*stream)
-		j.used -= old.cost
-		delete(j.streams, old.name)
+	s.joinIdle(&j.idle)
+	for j.used > j.memory && j.idle.newer != &j.idle {
+		oldest := j.idle.newer
+		oldest.leaveIdle()
+		j.used -= oldest.cost
+		delete(j.streams, oldest.name)
 	}
+}
+
+// joinIdle makes s the newest in a ring, the one that is older than its root.
+func (s *stream) joinIdle(root *stream) {
+	s.older, s.newer = root.older, root
+	s.older.newer, s.newer.older = s, s
+}
+
+func (s *stream) leaveIdle() {
+	s.older.newer, s.newer.older = s.newer, s.older
+	s.older, s.newer = nil, nil
 }
 
 // forget drops what was known of s, if it still is what generation gen knew.

@@ -48,15 +48,6 @@ var table = []Mutant{
 		Run:     "^TestNoTimerBetweenAppendAndDelivery$",
 	},
 	{
-		Name:    "wake-up-dropped-in-the-race",
-		Why:     "an append that races with a look and a wait is not lost",
-		File:    "internal/live/live.go",
-		Old:     "woken = fd.takeWaiting(&fd.atEnd, woken)",
-		New:     "fd.takeWaiting(&fd.atEnd, nil)",
-		Package: "./internal/live",
-		Run:     "^TestRaceAppendAgainstRead$/^mem$",
-	},
-	{
 		Name:    "look-and-wait-apart",
 		Why:     "a reader looks and waits under one lock",
 		File:    "internal/live/reader.go",

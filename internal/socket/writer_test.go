@@ -19,7 +19,6 @@ import (
 type script struct {
 	mu      sync.Mutex
 	bell    Bell
-	page    *frame.Page
 	frames  []frame.Frame
 	notices map[int]string // by the number of frames before it
 	end     State          // after the last frame, if not Idle

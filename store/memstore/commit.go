@@ -28,6 +28,8 @@ func (s *Store) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, err
 	if err := s.open(); err != nil {
 		return nil, err
 	}
+	// Sequences and times are given out under the lock under which records
+	// join the log: their order is its order.
 	seq := s.head.Load()
 	now := max(s.now().UnixMicro(), s.lastTime)
 	for i := range txs {
@@ -55,6 +57,7 @@ func (s *Store) apply(tx *store.Tx, seq *uint64, now int64) store.Result {
 			"the memory store holds %d bytes and may hold %d", s.bytes, s.maxBytes).
 			Advise("Remove streams, shorten their retention, or allow the store more memory.")}
 	}
+	// From here on nothing can fail: a Tx is stored whole.
 	if st == nil {
 		st = newStream(tx.Stream, tx.ContentType, *seq+1)
 		s.streams[st.name] = st
@@ -67,6 +70,8 @@ func (s *Store) apply(tx *store.Tx, seq *uint64, now int64) store.Result {
 	if len(tx.Records) == 0 {
 		*seq++ // the version has to change
 	}
+	// The last sequence as version: no stream had it before, not even one of
+	// this name that was dropped, from which a late Tx may be computed.
 	st.version = *seq
 	for _, e := range tx.State {
 		st.state.set(e)

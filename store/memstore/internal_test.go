@@ -245,3 +245,22 @@ func TestHiddenIsGone(t *testing.T) {
 		}
 	}
 }
+
+// A few names are looked up however few streams there are, and however many of
+// the names do not exist.
+func TestFewStreamsAreLookedUp(t *testing.T) {
+	s := fill(t, 2, 5000)
+	defer s.Close()
+	f, err := leat.ParseFilter("1/1", "none/1", "none/2", "none/3", "none/4", "none/5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := s.Head() - 200
+	b, err := s.ReadLog(context.Background(), f, after, 0, 1<<30)
+	if err != nil || b.Next != s.Head() {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if most := len(b.Records) + 2*len(f.Names()); b.Keys > most {
+		t.Errorf("%d keys for %d records, want at most %d", b.Keys, len(b.Records), most)
+	}
+}

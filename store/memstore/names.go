@@ -45,6 +45,8 @@ func (s *Store) Streams(ctx context.Context, prefix, after string, limit int) ([
 		return nil, err
 	}
 	var infos []store.Info
+	// Names with a prefix lie together: the first of them, or the first
+	// behind after, whichever comes later, and on until one has it not.
 	p := s.names.seek(func(st *stream) bool { return st.name < prefix || st.name <= after })
 	for st, ok := s.names.get(p); ok && len(infos) < limit; st, ok = s.names.get(p) {
 		if !strings.HasPrefix(st.name, prefix) {

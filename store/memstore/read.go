@@ -178,7 +178,9 @@ func (r *reader) merge(lists []*ordered[*entry]) {
 // are so many of them that scanning a distance of the log costs less. It adds
 // to keys the names that it looked at.
 func (s *Store) lists(f *leat.Filter, distance uint64, keys *int) ([]*ordered[*entry], bool) {
-	most := int(min(distance/mergeCost+1, uint64(len(s.streams))+1))
+	// A distance may span few entries, as sequences have holes. Then merging
+	// costs more than it must, but never more than this.
+	most := int(min(distance/mergeCost+1, maxScan))
 	if len(f.Names()) > most {
 		return nil, false
 	}
@@ -193,7 +195,7 @@ func (s *Store) lists(f *leat.Filter, distance uint64, keys *int) ([]*ordered[*e
 	for i, pattern := range f.Patterns() {
 		prefix := pattern.Prefix()
 		if prefix == "" {
-			return nil, false
+			return nil, false // most of the log, as far as the index can tell
 		}
 		p := s.names.seek(func(st *stream) bool { return st.name < prefix })
 		for st, ok := s.names.get(p); ok && strings.HasPrefix(st.name, prefix); st, ok = s.names.get(p) {

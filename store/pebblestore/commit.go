@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -154,8 +155,14 @@ func (q *queue) push(r *request) bool {
 const maxGroup = 4 << 20
 
 // take returns the requests of the next group, in order; none when the queue
-// is closed and empty.
-func (q *queue) take() []*request {
+// is closed and empty. last is the size of the group before.
+//
+// Callers that were answered together come back together. The first of them
+// wakes the committer, which would make it a group of its own and let the
+// others wait for two syncs. So when there are fewer than last time the
+// committer lets those run first that are ready to. It does so once: there is
+// no waiting for somebody who may not come.
+func (q *queue) take(last int) []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) == 0 {
@@ -163,6 +170,11 @@ func (q *queue) take() []*request {
 			return nil
 		}
 		q.added.Wait()
+	}
+	if len(q.waiting) < last {
+		q.mu.Unlock()
+		runtime.Gosched()
+		q.mu.Lock()
 	}
 	n, size := 0, 0
 	for n < len(q.waiting) {
@@ -197,7 +209,7 @@ func (q *queue) close() {
 // callers.
 func (s *Store) commitLoop() {
 	defer close(s.committer)
-	for group := s.queue.take(); group != nil; group = s.queue.take() {
+	for group := s.queue.take(0); group != nil; group = s.queue.take(len(group)) {
 		s.waitForRoom()
 		if err := s.commit(group); err != nil {
 			for _, r := range group {

@@ -200,7 +200,7 @@ func TestLoad(t *testing.T) {
 	if os.Getenv("LEAT_SOAK") == "1" {
 		rounds = 20_000
 	}
-	s := openTest(t, Options{FS: vfs.NewMem(), memtable: 128 << 10})
+	s := openTest(t, Options{FS: vfs.NewMem(), memtableSize: 128 << 10})
 	var wg sync.WaitGroup
 	var failed [4]error
 	for w := range failed {

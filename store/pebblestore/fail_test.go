@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,7 +38,7 @@ type failingStore struct {
 func newFailing(t *testing.T, class store.Class) *failingStore {
 	f := &failingStore{t: t, disk: vfs.NewCrashableMem(), log: &bytes.Buffer{}, random: rand.New(rand.NewPCG(1, 2))}
 	f.probe = newProbe(f.disk)
-	f.Store = openTest(t, Options{Durability: class, FS: f.probe, Logger: slog.New(slog.NewTextHandler(f.log, nil)), memtable: 256 << 10})
+	f.Store = openTest(t, Options{Durability: class, FS: f.probe, Logger: slog.New(slog.NewTextHandler(f.log, nil)), memtableSize: 256 << 10})
 	for range 10 {
 		must(t, f.append(100))
 	}
@@ -215,14 +216,68 @@ func TestFailureWhileWritesStall(t *testing.T) {
 	f.check(<-failed, leat.CodeStoreFailed)
 }
 
-// Commits that wait for compaction are told when the store fails meanwhile.
-func TestFailureWhileWaitingForRoom(t *testing.T) {
-	f := newFailing(t, store.ClassDisk)
-	f.probe.fail(errDisk, func(o op) bool { return o.is("write", ".log") })
-	f.room.poke()
-	f.check(f.untilItFails(10), leat.CodeStoreFailed)
-	f.room.changed.Store(true)
-	f.waitForRoom() // returns
+// Commits wait while compaction cannot keep pace. The wait ends when it can,
+// when it fails and when the store is closed.
+func TestWaitingForRoom(t *testing.T) {
+	for _, end := range []string{"goes on", "fails", "is closed"} {
+		t.Run(end, func(t *testing.T) {
+			p := newProbe(vfs.NewMem())
+			compacting := make(chan error)
+			p.on(func(o op) error {
+				if o.kind == "create" && o.category == "pebble-compaction" {
+					return <-compacting
+				}
+				return nil
+			})
+			s := openTest(t, Options{FS: p, memtableSize: 64 << 10, l0Limit: 5})
+			done := make(chan error, 1)
+			stop := make(chan struct{})
+			go func() { // ends with stop or when the store fails; awaited below
+				for {
+					select {
+					case <-stop:
+						done <- nil
+						return
+					default:
+					}
+					if err := appendTo(s, "s", text(strings.Repeat("x", 10_000))); err != nil {
+						done <- err
+						return
+					}
+				}
+			}()
+			waitFor(t, func() bool { return s.db.Metrics().Levels[0].Sublevels >= 5 })
+			// What is in the memtables may still go on, and then nothing.
+			for head := uint64(0); head != s.Head(); {
+				head = s.Head()
+				for range 1000 {
+					runtime.Gosched()
+				}
+			}
+			var want leat.Code
+			switch end {
+			case "goes on":
+				close(compacting)
+				head := s.Head()
+				waitFor(t, func() bool { return s.Head() > head+20 })
+				close(stop)
+			case "fails":
+				want = leat.CodeStoreFailed
+				compacting <- errDisk
+				close(compacting)
+			case "is closed":
+				want = leat.CodeUnavailable
+				go func() { // ends by itself, after Close has begun
+					<-s.closing
+					close(compacting)
+				}()
+				must(t, s.Close())
+			}
+			if err := <-done; want == "" && err != nil || want != "" && leat.CodeOf(err) != want {
+				t.Errorf("a Commit that waits says %v, want code %q", err, want)
+			}
+		})
+	}
 }
 
 // What Pebble considers fatal ends neither the process nor leaves anybody
@@ -263,7 +318,7 @@ func TestPanic(t *testing.T) {
 // operation is the first to fail.
 func TestFailuresWhileOpening(t *testing.T) {
 	base := vfs.NewMem()
-	s := openTest(t, Options{FS: base, memtable: 256 << 10})
+	s := openTest(t, Options{FS: base, memtableSize: 256 << 10})
 	payload := strings.Repeat("x", 10_000)
 	for range 100 { // several memtables in the log
 		mustAppend(t, s, "s", payload)
@@ -271,7 +326,7 @@ func TestFailuresWhileOpening(t *testing.T) {
 	must(t, s.Close())
 	clean := newProbe(vfs.NewMem())
 	must(t, copyAll(base, clean.FS))
-	s = openTest(t, Options{FS: clean, memtable: 256 << 10})
+	s = openTest(t, Options{FS: clean, memtableSize: 256 << 10})
 	must(t, s.Close())
 	total := len(clean.take())
 	step := max(1, total/25)
@@ -285,7 +340,7 @@ func TestFailuresWhileOpening(t *testing.T) {
 			}
 			return nil
 		})
-		s, err := Open("leat/data", Options{FS: p, Logger: quiet, memtable: 256 << 10})
+		s, err := Open("leat/data", Options{FS: p, Logger: quiet, memtableSize: 256 << 10})
 		if err == nil { // only the end of it was hit, by background work
 			s.Close()
 			continue

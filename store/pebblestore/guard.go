@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -49,8 +50,8 @@ type guard struct {
 
 var errFrozen = errors.New("the store has failed before")
 
-func newGuard(fs vfs.FS, onFail func(what string, err error)) *guard {
-	return &guard{FS: fs, onFail: onFail, limbo: vfs.NewMem()}
+func newGuard(real vfs.FS, onFail func(what string, err error)) *guard {
+	return &guard{FS: real, onFail: onFail, limbo: vfs.NewMem()}
 }
 
 // fail freezes the directory if this is the first failure. When it returns
@@ -167,7 +168,9 @@ func (g *guard) Stat(name string) (vfs.FileInfo, error) { return g.place(name).S
 
 func (g *guard) Lock(name string) (io.Closer, error) {
 	c, err := g.FS.Lock(name)
-	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, os.ErrNotExist) {
+	// A lock file that cannot be made is an error with a path; what is left
+	// is the answer that the lock is held.
+	if path := (*fs.PathError)(nil); err != nil && !errors.As(err, &path) {
 		g.lockHeld.Store(true)
 	}
 	return c, err

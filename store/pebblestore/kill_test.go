@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // writeUntilKilled appends numbers, to a stream for each writer, and prints
 // each once it is acknowledged. It goes on from what is there.
 func writeUntilKilled(class store.Class, dir string) error {
-	s, err := Open(dir, Options{Durability: class, memtable: 256 << 10})
+	s, err := Open(dir, Options{Durability: class, memtableSize: 256 << 10})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	if _, err := Open(t.TempDir(), Options{Durability: store.ClassMemory}); leat.CodeOf(err) != leat.CodeInvalidParameter {
 		t.Errorf("class memory: %v", err)
 	}
-	o, err := Options{MaxRecord: 1 << 40, MaxTxBytes: 5}.withDefaults()
+	o, err := Options{MaxRecord: math.MaxInt, MaxTxBytes: 5}.withDefaults()
 	must(t, err)
 	equal(t, "limits", []int{o.MaxRecord, o.MaxTxBytes, o.MaxTxRecords}, []int{mostMaxRecord, mostMaxRecord, 1 << 16})
 	equal(t, "class", o.Durability, store.ClassDisk)

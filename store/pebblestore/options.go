@@ -53,7 +53,8 @@ type Options struct {
 	// 500.
 	MaxOpenFiles int
 
-	memtable int // size of a memtable, for tests; 0 means memtableSize
+	// For tests; 0 means the constants of these names.
+	memtableSize, l0Limit int
 }
 
 const (
@@ -91,7 +92,8 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxTxBytes = max(positive(o.MaxTxBytes, 2*o.MaxRecord), o.MaxRecord)
 	o.MaxTxRecords = positive(o.MaxTxRecords, 1<<16)
 	o.MaxOpenFiles = positive(o.MaxOpenFiles, 500)
-	o.memtable = positive(o.memtable, memtableSize)
+	o.memtableSize = positive(o.memtableSize, memtableSize)
+	o.l0Limit = positive(o.l0Limit, l0Limit)
 	return o, nil
 }
 
@@ -122,7 +124,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 
 		CacheSize:                   s.options.CacheSize,
-		MemTableSize:                uint64(s.options.memtable),
+		MemTableSize:                uint64(s.options.memtableSize),
 		MemTableStopWritesThreshold: maxMemtables,
 		MaxOpenFiles:                s.options.MaxOpenFiles,
 

@@ -24,9 +24,9 @@ type probe struct {
 
 // An op is a change of a file system.
 type op struct {
-	kind string // create, reuse, rename, remove, write, sync, mkdir
-	file string // base name, with its number replaced by #
-	size int
+	kind     string // create, reuse, rename, remove, write, sync
+	file     string // base name, with its number replaced by #
+	category vfs.DiskWriteCategory
 }
 
 func (o op) String() string { return o.kind + " " + o.file }
@@ -75,8 +75,8 @@ func (p *probe) count(match func(op) bool) int {
 	return n
 }
 
-func (p *probe) do(kind, name string, size int) error {
-	o := op{kind, fileNumber.ReplaceAllString(path.Base(name), "#"), size}
+func (p *probe) do(kind, name string, category vfs.DiskWriteCategory) error {
+	o := op{kind, fileNumber.ReplaceAllString(path.Base(name), "#"), category}
 	p.mu.Lock()
 	p.notes = append(p.notes, o)
 	hook := p.hook
@@ -90,7 +90,7 @@ func (p *probe) do(kind, name string, size int) error {
 }
 
 func (p *probe) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := p.do("create", name, 0); err != nil {
+	if err := p.do("create", name, c); err != nil {
 		return nil, err
 	}
 	f, err := p.FS.Create(name, c)
@@ -98,7 +98,7 @@ func (p *probe) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 }
 
 func (p *probe) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := p.do("reuse", newname, 0); err != nil {
+	if err := p.do("reuse", newname, c); err != nil {
 		return nil, err
 	}
 	f, err := p.FS.ReuseForWrite(oldname, newname, c)
@@ -106,14 +106,14 @@ func (p *probe) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) 
 }
 
 func (p *probe) Rename(oldname, newname string) error {
-	if err := p.do("rename", newname, 0); err != nil {
+	if err := p.do("rename", newname, ""); err != nil {
 		return err
 	}
 	return p.FS.Rename(oldname, newname)
 }
 
 func (p *probe) Remove(name string) error {
-	if err := p.do("remove", name, 0); err != nil {
+	if err := p.do("remove", name, ""); err != nil {
 		return err
 	}
 	return p.FS.Remove(name)
@@ -134,21 +134,21 @@ type probeFile struct {
 }
 
 func (f *probeFile) Write(p []byte) (int, error) {
-	if err := f.probe.do("write", f.name, len(p)); err != nil {
+	if err := f.probe.do("write", f.name, ""); err != nil {
 		return 0, err
 	}
 	return f.File.Write(p)
 }
 
 func (f *probeFile) Sync() error {
-	if err := f.probe.do("sync", f.name, 0); err != nil {
+	if err := f.probe.do("sync", f.name, ""); err != nil {
 		return err
 	}
 	return f.File.Sync()
 }
 
 func (f *probeFile) SyncData() error {
-	if err := f.probe.do("sync", f.name, 0); err != nil {
+	if err := f.probe.do("sync", f.name, ""); err != nil {
 		return err
 	}
 	return f.File.SyncData()

@@ -27,7 +27,7 @@ func (s *Store) waitForRoom() {
 	if !s.room.changed.Swap(false) {
 		return
 	}
-	for s.db.Metrics().Levels[0].Sublevels >= l0Limit {
+	for s.db.Metrics().Levels[0].Sublevels >= int32(s.options.l0Limit) {
 		select {
 		case <-s.room.poked:
 		case <-s.failed:

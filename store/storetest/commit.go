@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +22,7 @@ func testSequences(k *kit) {
 	if len(epochs) == 0 {
 		k.Fatal("there is no epoch")
 	}
-	if !slices.IsSortedFunc(epochs, func(a, b store.Epoch) int { return int(a.Epoch) - int(b.Epoch) }) {
+	if !slices.IsSortedFunc(epochs, func(a, b store.Epoch) int { return cmp.Compare(a.Epoch, b.Epoch) }) {
 		k.Errorf("the epochs %v are not in order", epochs)
 	}
 	newest := epochs[len(epochs)-1]
