@@ -30,6 +30,15 @@ var table = []Mutant{
 		Run:     "^TestCrash$",
 	},
 	{
+		Name:    "key-not-recognised",
+		Why:     "a record whose key was used within the window is not stored again",
+		File:    "internal/journal/fold.go",
+		Old:     "if m, ok := f.s.keys.find(key, f.g.since); ok {",
+		New:     "if m, ok := f.s.keys.find(key, f.g.since); ok && m.offset.Seq == 0 {",
+		Package: "./internal/journal",
+		Run:     "^TestKeys$",
+	},
+	{
 		Name:    "reader-given-a-queue",
 		Why:     "a reader holds no records and no channel of records",
 		File:    "internal/live/feed.go",
