@@ -172,6 +172,7 @@ func testCutWhileWriting(t *testing.T, h Harness) {
 func cutWhileWriting(k *kit, m Medium, histories []*history, rnd *rand.Rand) (Medium, uint64) {
 	stop, acked, failed := make(chan struct{}), make(chan struct{}, 1000), make(chan error, 10)
 	var wg sync.WaitGroup
+	start := k.s.Head()
 	for _, hist := range histories {
 		own := rand.New(rand.NewPCG(9, rnd.Uint64()))
 		// These goroutines are the test's, which waits for them; they end
@@ -179,7 +180,7 @@ func cutWhileWriting(k *kit, m Medium, histories []*history, rnd *rand.Rand) (Me
 		wg.Go(func() { failed <- hist.actUntil(k, own, stop, acked) })
 	}
 	wg.Go(func() {
-		for b, err := range k.s.Follow(k.ctx, k.s.Head()) {
+		for b, err := range k.s.Follow(k.ctx, start) {
 			if err != nil {
 				return // the store is closed
 			}

@@ -169,10 +169,10 @@ func (h *history) acknowledged() map[string]bool {
 // checks that nothing else has ended it.
 func (k *kit) followMeanwhile(histories ...*history) (stop func()) {
 	ctx, cancel := context.WithCancel(k.ctx)
-	done := make(chan error, 1)
+	done, start := make(chan error, 1), k.s.Head()
 	// The goroutine is the test's: it ends with ctx, and stop waits for it.
 	go func() {
-		done <- followBatches(ctx, k.s, k.s.Head(), func(b store.Batch) bool {
+		done <- followBatches(ctx, k.s, start, func(b store.Batch) bool {
 			for _, r := range b.Records {
 				for _, hist := range histories {
 					hist.see(r)
