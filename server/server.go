@@ -88,12 +88,6 @@ func (o *Options) setDefaults() {
 	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
 	o.Drain = max(0, orDefault(o.Drain, 5*time.Second))
-	if o.MaxRecord == 0 {
-		o.MaxRecord = 1 << 20
-	}
-	if most := o.Store.Abilities().MaxRecord; o.MaxRecord < 0 || o.MaxRecord > most {
-		o.MaxRecord = most
-	}
 }
 
 func orDefault(d, normal time.Duration) time.Duration {
@@ -141,7 +135,7 @@ func New(o Options) (*Server, error) {
 	s.events = events.New(events.Options{
 		Journal: s.journal, Live: s.live, Writer: s.writer, Logger: o.Logger,
 		Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
-		MaxRecord: o.MaxRecord, MaxSubscribers: o.MaxSubscribers,
+		MaxSubscribers: o.MaxSubscribers,
 	})
 	s.mux.Handle("/events", s.events)
 	s.mux.HandleFunc("/healthz", s.healthz)

@@ -34,9 +34,6 @@ type Options struct {
 	// BodyTimeout is how long a record may take to arrive.
 	BodyTimeout time.Duration
 
-	// MaxRecord is the largest payload, in bytes.
-	MaxRecord int
-
 	// MaxSubscribers is the number of readers above which new ones are
 	// sent away.
 	MaxSubscribers int

@@ -50,7 +50,7 @@ func (s *Surface) takeBody(w http.ResponseWriter, r *http.Request) (answer any, 
 		ContentType: r.Header.Get("Content-Type"),
 		Encoding:    r.Header.Get("Content-Encoding"),
 		Length:      r.ContentLength,
-		MaxRecord:   s.o.MaxRecord,
+		MaxRecord:   s.o.Journal.MaxRecord(),
 	}
 	if q.Has("topic") {
 		return s.publishTo(r, q, body)
