@@ -32,6 +32,7 @@ type feed struct {
 	frames  []frame.Frame
 	cut     int       // frames cut off at the front since the array was made, or more
 	pages   []*page   // sorted by after, apart from each other
+	most    int       // pages, before those without frames go
 	filling bool      // a page is on its way; one at a time
 	lost    *removals // what the last page came with
 	atEnd   []*Reader
@@ -39,6 +40,10 @@ type feed struct {
 	failed  error     // set once, by the end of following
 	ended   bool      // the last reader has left
 }
+
+// somePages is how many pages a feed keeps whatever is in them. With more, those
+// without frames go: no bound counts them, and they can be read again.
+const somePages = 1024
 
 // A page of history is immutable, except that a page without frames may grow.
 type page struct {
@@ -184,6 +189,10 @@ func (fd *feed) addPage(p *page, woken []Waker) []Waker {
 		fd.pages[i-1].through = p.through
 	} else {
 		fd.pages = slices.Insert(fd.pages, i, p)
+	}
+	if len(fd.pages) > max(fd.most, somePages) {
+		fd.pages = slices.DeleteFunc(fd.pages, func(q *page) bool { return q != p && len(q.frames) == 0 })
+		fd.most = 2 * len(fd.pages)
 	}
 	return takeWaiting(&fd.atHole, woken)
 }

@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
-	"github.com/leat-dev/leat/internal/frame"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/store"
@@ -30,7 +28,7 @@ import (
 func TestJoinIsExact(t *testing.T) {
 	campaigns := uint64(4)
 	if soak() {
-		campaigns = 100
+		campaigns = 500
 	}
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {
@@ -72,10 +70,11 @@ type campaign struct {
 	topics  [][]string // filters
 	appends int        // by each writer
 
-	book     *book
-	appended atomic.Int64
-	written  chan struct{}            // closed when nothing is appended or removed any more
-	locks    map[string]*sync.RWMutex // by stream: a drop waits for appends
+	book        *book
+	appended    atomic.Int64
+	appendedAll chan struct{}            // closed when nothing is appended any more
+	written     chan struct{}            // closed when nothing is appended or removed any more
+	locks       map[string]*sync.RWMutex // by stream: a drop waits for appends
 
 	mu       sync.Mutex
 	pulse    chan struct{} // closed every few appends
@@ -90,7 +89,7 @@ func newCampaign(t *testing.T, st store.Store, seed uint64) *campaign {
 			{"a/1"}, {"a/1"}, {"a/*"}, {"a/**"}, {"**"}, {"**"}, {"*"}, {"a/1", "b/*"}, {"*/1"},
 			{"c", "a/b/*"}, {"none"}, {"a/1", "c", "b/2"}, {"*/b/*", "c/**"},
 		},
-		appends: 500, book: newBook(), written: make(chan struct{}), pulse: make(chan struct{}),
+		appends: 500, book: newBook(), written: make(chan struct{}), appendedAll: make(chan struct{}), pulse: make(chan struct{}),
 		locks: make(map[string]*sync.RWMutex),
 	}
 	if raceDetector {
@@ -114,15 +113,17 @@ func (c *campaign) rng(i uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed
 func (c *campaign) run() {
 	c.live = live.New(c.st, c.cache, live.Options{PageBytes: 4 << 10, Fillers: 2, Logger: quiet})
 	defer c.live.Close()
-	var writers, readers sync.WaitGroup
+	var writers, remover, readers sync.WaitGroup
 	for i := range uint64(3) {
 		writers.Go(func() { c.write(c.rng(i)) })
 	}
-	writers.Go(func() { c.remove(c.rng(10)) })
+	remover.Go(func() { c.remove(c.rng(10)) })
 	for i := range uint64(10) {
 		readers.Go(func() { c.read(c.rng(20 + i)) })
 	}
 	writers.Wait()
+	close(c.appendedAll)
+	remover.Wait()
 	close(c.written)
 	readers.Wait()
 }
@@ -145,7 +146,7 @@ func (c *campaign) pause() bool {
 	select {
 	case <-pulse:
 		return true
-	case <-c.written:
+	case <-c.appendedAll:
 		return false
 	}
 }
@@ -197,10 +198,9 @@ func (c *campaign) trim(stream string, through uint64) {
 	done()
 }
 
-// remove trims and drops until all is written.
+// remove trims and drops until all is appended.
 func (c *campaign) remove(rng *rand.Rand) {
-	for c.appended.Load() < int64(3*c.appends)-8 && !c.t.Failed() {
-		c.pause()
+	for c.pause() && !c.t.Failed() {
 		stream := c.streams[rng.IntN(len(c.streams))]
 		records := c.book.of(stream)
 		if len(records) == 0 {
@@ -285,142 +285,4 @@ func (c *campaign) begin(rng *rand.Rand, f *leat.Filter, cursor uint64) (s *sess
 		s.freshAt = 0 // it is the start
 	}
 	return s, err
-}
-
-// A session is one reader from joining to leaving, and all that it was given.
-type session struct {
-	filter  *leat.Filter
-	start   live.Start
-	fresh   bool  // it does not resume: of what was removed before freshAt it is owed nothing
-	freshAt int64 // 0: when it began to move
-
-	events []event
-	ended  event  // where it stood when it left, and when
-	part   string // the beginning of a frame that it was not sent whole
-	err    error  // why it could not go on
-}
-
-// An event is a line, or a gap.
-type event struct {
-	line  string
-	gap   *live.Missing
-	after uint64 // the position it was told at
-	at    int64  // when, by the book's clock
-}
-
-// run reads for a while, in one of many manners, and returns the position.
-func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
-	b := newBell()
-	r := c.live.Join(s.filter, plain{}, s.start, b)
-	defer r.Close()
-	var (
-		out   frame.Ranges
-		looks = 1 + rng.IntN(2000)
-		size  = []int{1, 100, 5000, 1 << 16}[rng.IntN(4)]
-		piece = []int{1, 7, 1 << 20, 0}[rng.IntN(4)] // 0: any
-		slow  = rng.IntN(3) == 0
-	)
-	defer func() { s.ended = event{after: r.After(), at: c.book.tick()} }()
-	for last || looks > 0 {
-		looks--
-		state := r.Peek(&out, size)
-		if s.fresh && s.freshAt == 0 && (state != live.Idle || r.After() > 0) {
-			s.freshAt = c.book.tick()
-		}
-		switch state {
-		case live.Due:
-			n := min(piece, out.Len())
-			if piece == 0 || last {
-				n = rng.IntN(out.Len() + 1)
-			}
-			s.take(c, &out, n, r.After())
-			r.Advance(&out, n)
-		case live.Gap:
-			s.events = append(s.events, event{gap: r.TakeGap(), after: r.After(), at: c.book.tick()})
-		case live.Failed:
-			s.err = r.Err()
-			return r.After()
-		case live.Idle:
-			if last && r.After() >= c.st.Head() {
-				return r.After()
-			}
-			if !c.await(b, last) {
-				looks = 0
-			}
-		}
-		if slow && !last && rng.IntN(4) == 0 {
-			c.pause()
-		}
-	}
-	return r.After()
-}
-
-// take adds n bytes of what is due to what was received.
-func (s *session) take(c *campaign, out *frame.Ranges, n int, after uint64) {
-	for _, p := range out.Bytes {
-		p = p[:min(n, len(p))]
-		n -= len(p)
-		s.part += string(p)
-	}
-	at := c.book.tick()
-	for {
-		line, rest, ok := strings.Cut(s.part, "\n")
-		if !ok {
-			return
-		}
-		s.events = append(s.events, event{line: line + "\n", after: after, at: at})
-		s.part = rest
-	}
-}
-
-// await waits for a wake-up, and reports whether to look again.
-func (c *campaign) await(b bell, last bool) bool {
-	if last { // nobody is woken when the head passes what the feed does not want
-		select {
-		case <-b:
-		default:
-			runtime.Gosched()
-		}
-		return true
-	}
-	select {
-	case <-b:
-		return true
-	case <-c.written:
-		return false
-	case <-time.After(patience):
-		c.t.Errorf("a reader was not woken for %v; the goroutines:\n%s", patience, stacks())
-		return false
-	}
-}
-
-// check holds a session against the book.
-func (b *book) check(t *testing.T, s *session, total *tally) {
-	t.Helper()
-	total.sessions++
-	v := &verdict{book: b, session: s, last: s.start.After, explained: map[string]uint64{}, received: map[string]bool{}}
-	for _, ev := range s.events {
-		if ev.gap != nil {
-			total.gaps++
-			total.more += ev.gap.More
-			v.told(ev)
-		} else {
-			total.frames++
-			v.sent(ev)
-		}
-	}
-	v.upTo(s.ended.after, s.ended.at)
-	switch {
-	case errors.Is(s.err, live.ErrOvertaken):
-		total.overtaken++
-		v.overtaken()
-	case s.err != nil:
-		v.faultf("ended with %v", s.err)
-	}
-	total.fromMemory += v.fromMemory
-	for i, fault := range v.faults {
-		if i < 5 {
-			t.Errorf("filter %q from %+v (fresh %v): %s", s.filter, s.start, s.fresh, fault)
-		}
-	}
 }

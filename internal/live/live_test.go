@@ -11,6 +11,7 @@ import (
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 func TestHistoryThenLive(t *testing.T) {
@@ -40,6 +41,27 @@ func TestNow(t *testing.T) {
 		c.want(fillLog(t, st, 3, "new", "a")...)
 		c.wantIdle(st)
 	})
+}
+
+// "Every committed record, own or foreign, once": readers of one node get what
+// another one takes, and what a second writer puts between.
+func TestRecordsOfOtherNodes(t *testing.T) {
+	inner := openMem(t)
+	node := func() store.Store {
+		return storetest.Foreign(inner, storetest.ForeignOptions{Rivalry: 50, Write: storetest.ForeignRecord})
+	}
+	here, there := node(), node()
+	l := start(t, here, nil, live.Options{})
+	c := join(t, l, filter(t, "*"), plain{}, l.Beginning())
+	for i := range 50 {
+		fillLog(t, []store.Store{here, there}[i%2], 1, "x", "a", "b")
+	}
+	b, err := inner.ReadLog(t.Context(), filter(t, "*"), 0, 0, 1<<20)
+	if err != nil || len(b.Records) <= 50 {
+		t.Fatalf("%d records, error %v: the second writer has written nothing", len(b.Records), err)
+	}
+	c.want(b.Records...)
+	c.wantIdle(here)
 }
 
 // An offset is one of this store, or the reader is told what it is.

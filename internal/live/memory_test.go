@@ -15,12 +15,12 @@ import (
 // "A reader holds no records and no channel of records: 10,000 stalled readers
 // and 1 GiB published leave the heap flat."
 //
-// The readers of 100 feeds look once and never again, while far more is
+// The readers of 20 feeds look once and never again, while far more is
 // published into their feeds than the cache may hold, and the store is trimmed.
 // Then they look again: what they are owed and is gone is told, the rest is
 // sent.
 func TestStalledReadersHoldNothing(t *testing.T) {
-	const readers, feeds, bound, payload = 10_000, 100, 8 << 20, 8 << 10
+	const readers, feeds, bound, payload = 10_000, 20, 8 << 20, 4 << 10
 	published := 64 << 20
 	if soak() {
 		published = 1 << 30

@@ -5,76 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/leat-dev/leat"
-	"github.com/leat-dev/leat/internal/frame"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/store"
 )
-
-// paper is a Renderer that evicts what it is told to, when it is told to.
-type paper struct {
-	mu      sync.Mutex
-	pages   []sheet
-	evicted uint64
-	onTail  func(r *leat.Record) // called before a live record is rendered, if not nil
-}
-
-// A sheet is a page with the records in it.
-type sheet struct {
-	page        *frame.Page
-	first, last uint64
-}
-
-func (p *paper) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame {
-	if p.onTail != nil {
-		p.onTail(r)
-	}
-	frames, _ := p.History(enc, []leat.Record{*r})
-	return frames[0]
-}
-
-func (p *paper) History(enc frame.Encoding, records []leat.Record) ([]frame.Frame, func()) {
-	if len(records) == 0 {
-		return nil, func() {}
-	}
-	var bytes []byte
-	ends := []int{0}
-	for i := range records {
-		bytes = enc.Append(bytes, &records[i])
-		ends = append(ends, len(bytes))
-	}
-	page := frame.NewPage(bytes)
-	frames := make([]frame.Frame, len(records))
-	for i := range records {
-		frames[i] = page.Frame(records[i].Offset.Seq, ends[i], ends[i+1]-ends[i])
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pages = append(p.pages, sheet{page, frames[0].Seq, frames[len(frames)-1].Seq})
-	return frames, page.Evict
-}
-
-func (p *paper) Evictions() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.evicted
-}
-
-// evict takes the bytes of every page that holds a record of those given.
-func (p *paper) evict(records ...leat.Record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.pages {
-		if slices.ContainsFunc(records, func(r leat.Record) bool { return s.first <= r.Offset.Seq && r.Offset.Seq <= s.last }) {
-			s.page.Evict()
-			p.evicted++
-		}
-	}
-}
 
 // trim removes the records of r's stream up to r.
 func trim(t testing.TB, st store.Store, r leat.Record) {
