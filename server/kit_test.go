@@ -193,3 +193,22 @@ func memory(t testing.TB) store.Store {
 	t.Cleanup(func() { st.Close() })
 	return st
 }
+
+// upload begins a publish of lines, to be written as a test goes on. The answer
+// comes when it was closed.
+func (s *service) upload() (lines *io.PipeWriter, answered <-chan answer) {
+	body, lines := io.Pipe()
+	answers := make(chan answer, 1)
+	// Ended by the answer, at the latest by the end of the server.
+	go func() {
+		defer close(answers)
+		resp, err := s.client.Post(s.url+"/events", ndjsonType, body)
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		answers <- s.read(resp)
+	}()
+	return lines, answers
+}

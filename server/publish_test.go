@@ -200,18 +200,7 @@ func TestLinesArriveOneByOne(t *testing.T) {
 	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
 		r := s.subscribe("topic=log/**")
 		r.next()
-		body, upload := io.Pipe()
-		answered := make(chan answer)
-		go func() {
-			resp, err := s.client.Post(s.url+"/events", ndjsonType, body)
-			if err != nil {
-				t.Error(err)
-				close(answered)
-				return
-			}
-			answered <- s.read(resp)
-			resp.Body.Close()
-		}()
+		upload, answered := s.upload()
 		last := ""
 		for i := range 20 {
 			line := fmt.Sprintf(`{"topic":"log/%d","data":"line %d"}`, i%3, i)

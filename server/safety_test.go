@@ -189,18 +189,7 @@ func TestShutdownWaitsForPublishes(t *testing.T) {
 	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
 		r := s.subscribe("topic=a")
 		r.next()
-		body, upload := io.Pipe()
-		answered := make(chan answer)
-		go func() {
-			resp, err := s.client.Post(s.url+"/events", ndjsonType, body)
-			if err != nil {
-				t.Error(err)
-				close(answered)
-				return
-			}
-			defer resp.Body.Close()
-			answered <- s.read(resp)
-		}()
+		upload, answered := s.upload()
 		const line = `{"topic":"a","data":"x"}` + "\n"
 		io.WriteString(upload, line)
 		r.next() // so the request is under way
