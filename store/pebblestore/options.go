@@ -133,6 +133,12 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		// instead, where a failure is noticed.
 		L0StopWritesThreshold: math.MaxInt32,
 	}
+	if s.options.Durability == store.ClassOS {
+		// Begins to write the log back while it grows. Otherwise all of it
+		// would be written at once when it is closed, and commits wait for
+		// that.
+		po.WALBytesPerSync = 1 << 20
+	}
 	for i := range po.Levels {
 		// Filters spare the lookup of a stream that does not exist yet.
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
