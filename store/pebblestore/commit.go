@@ -125,7 +125,8 @@ func (s *Store) submit(r *request) error {
 	case <-r.done:
 		return r.err
 	case <-s.stuck:
-		// The committer may never come to it. r is its own from here on.
+		// The committer may never come to it, or come and still read r.txs;
+		// what it finds there changes nothing any more.
 		return s.failure.Load()
 	}
 }

@@ -16,14 +16,19 @@ func errClosed() *leat.Error {
 	return leat.Errorf(leat.CodeUnavailable, "the store is closed")
 }
 
-// failureOf returns the error that every Commit gets after what has failed.
+// failureOf returns the error that every Commit gets after what has failed,
+// or, before Open is over, the one that Open returns.
 func (s *Store) failureOf(what string, err error) *leat.Error {
+	code, cause, advice := leat.CodeStoreFailed, "failed", "Check the disk and the system's log"
 	if isFull(err) {
-		return leat.Errorf(leat.CodeStoreFull, "the store in %s takes no more writes: no room left (%s: %w)", s.dir, what, err).
-			Advise("Free disk space or raise the quota, then start the server again. What was acknowledged is safe, and reading goes on meanwhile.")
+		code, cause, advice = leat.CodeStoreFull, "found no room", "Free disk space or raise the quota"
 	}
-	return leat.Errorf(leat.CodeStoreFailed, "the store in %s takes no more writes: %s failed: %w", s.dir, what, err).
-		Advise("Check the disk and the system's log, then start the server again. What was acknowledged is safe, and reading goes on meanwhile.")
+	if !s.opened.Load() {
+		return leat.Errorf(code, "cannot open the store in %s: %s %s: %w", s.dir, what, cause, err).
+			Advise(advice + ", then try again. Nothing was deleted.")
+	}
+	return leat.Errorf(code, "the store in %s takes no more writes: %s %s: %w", s.dir, what, cause, err).
+		Advise(advice + ", then start the server again. What was acknowledged is safe, and reading goes on meanwhile.")
 }
 
 // fail marks the store as failed. It is called once, by the guard, possibly

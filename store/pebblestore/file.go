@@ -64,6 +64,7 @@ func (f *file) sync(op func() error) error {
 	return f.try("syncing", op)
 }
 
+// SyncTo only asks the system to begin: in class os too.
 func (f *file) SyncTo(length int64) (bool, error) {
 	full := false
 	err := f.try("syncing", func() (err error) {

@@ -6,7 +6,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// merge reads sources in log order, with an iterator for each.
+// merge reads sources in log order, with an iterator for each. It touches one
+// key more of each source than it returns, so a filter that matches little of
+// a long log costs what it matches, not what the log holds.
 func (r *reader) merge(sources []source) error {
 	h := make(cursors, 0, len(sources))
 	defer func() {
@@ -28,7 +30,7 @@ func (r *reader) merge(sources []source) error {
 		}
 	}
 	heap.Init(&h)
-	r.batch.Next = r.upTo
+	r.batch.Next = r.upTo // unless the batch is full before
 	for len(h) > 0 && h[0].it.Valid() {
 		c := h[0]
 		rec, err := r.decode(c.it, c.name, c.seq)

@@ -19,9 +19,9 @@ const layoutVersion = 1
 
 // Open opens the store in a directory, which is made if it does not exist.
 // It refuses a directory that another process has open, one that holds
-// something else, and one that a newer version of Leat has written; none of
-// these is changed. When Open returns, the new epoch is on disk, in class os
-// too.
+// something else, one that is damaged, and one that a newer version of Leat
+// has written; what these hold stays as it is. When Open returns, the new
+// epoch is on disk, in class os too.
 func Open(dir string, o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -140,12 +140,12 @@ func (s *Store) openingFailed(err error) error {
 	case strings.Contains(text, "format major version"):
 		return s.tooNew(err)
 	}
-	return s.failureOf("opening it", err)
+	return s.failureOf("the storage engine", err)
 }
 
 func (s *Store) tooNew(why error) error {
 	return leat.Errorf(leat.CodeStoreFailed, "the store in %s was written by a newer version of Leat: %w", s.dir, why).
-		Advise("Use that version or a newer one. Nothing was changed.")
+		Advise("Use that version or a newer one. Nothing was lost.")
 }
 
 // begin checks the format, reads the counters, writes the new epoch and makes

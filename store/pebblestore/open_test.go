@@ -3,10 +3,12 @@ package pebblestore
 import (
 	"context"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +23,10 @@ import (
 
 // refused opens a directory that must be refused, with advice, and without
 // changing anything in it.
-func refused(t *testing.T, fs vfs.FS, dir string, code leat.Code, says string) {
+func refused(t *testing.T, fsys vfs.FS, dir string, code leat.Code, says string) {
 	t.Helper()
-	before := content(t, fs, dir)
-	s, err := Open(dir, Options{FS: fs, Logger: quiet})
+	before := content(t, fsys, dir)
+	s, err := Open(dir, Options{FS: fsys, Logger: quiet})
 	if err == nil {
 		s.Close()
 		t.Fatal("it was opened")
@@ -33,7 +35,7 @@ func refused(t *testing.T, fs vfs.FS, dir string, code leat.Code, says string) {
 	if e.Code != code || !strings.Contains(e.Error(), says) || !strings.Contains(e.Error(), dir) || e.Advice == "" {
 		t.Errorf("refused with code %s: %v\nwant code %s, %q and %q in it, and advice", e.Code, e, code, says, dir)
 	}
-	if after := content(t, fs, dir); after != before {
+	if after := content(t, fsys, dir); after != before {
 		t.Errorf("the directory had\n%s\nand has\n%s", before, after)
 	}
 }
@@ -183,6 +185,21 @@ func TestReopenGoesOn(t *testing.T) {
 		epochs, head = es, s.Head()
 		now = now.Add(-time.Second)
 		must(t, s.Close())
+	}
+}
+
+// What is stored is its owner's alone.
+func TestDirectoryIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s, err := Open(dir, Options{Logger: quiet})
+	must(t, err)
+	defer s.Close()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		info, err := os.Stat(d)
+		must(t, err)
+		if runtime.GOOS != "windows" {
+			equal(t, "permissions of "+d, info.Mode().Perm(), fs.FileMode(0o700))
+		}
 	}
 }
 

@@ -24,9 +24,12 @@ func (s *Store) Back(ctx context.Context, f *leat.Filter, upTo uint64, n int) (u
 	return pos, s.wrap("reading the log backwards", err)
 }
 
-// back walks the log index backwards. Whether an entry's record is still
-// there follows from the stream's row, which is read once.
+// back walks the log index backwards. Entries whose records are gone must not
+// count: whether a record is still there follows from its stream's row, which
+// is read once, so the records themselves are not touched.
 func (r *reader) back(f *leat.Filter, n int) (uint64, error) {
+	// With few streams their own last records decide, and a quiet stream in
+	// a busy log costs nothing.
 	sources, few, err := r.sources(f, 0)
 	if err != nil {
 		return 0, err
@@ -122,7 +125,8 @@ func (v *view) at(ctx context.Context, micros int64, later bool) (uint64, error)
 		return 0, err
 	}
 	defer it.Close()
-	// Every entry before lo is too early; hi is the first known not to be.
+	// Every entry before lo is too early, none from hi on is. Sequences have
+	// holes, so a probe takes the first entry at or after the middle.
 	lo, hi := uint64(0), v.head+1
 	var key []byte
 	for lo < hi {

@@ -22,6 +22,8 @@ func (s *Store) Stream(ctx context.Context, name string, keys ...string) (store.
 	return info, s.wrap("reading a stream", err)
 }
 
+// stream reads the row and the values from one snapshot: the version is that
+// of exactly this state.
 func (v *view) stream(name string, keys []string) (store.Info, error) {
 	r, err := getRow(v.snap, nil, name)
 	if err != nil || r.version == 0 {
@@ -91,6 +93,8 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]string, er
 	return names, s.wrap("listing due streams", err)
 }
 
+// due reads the due index, which is sorted by time and has nothing of streams
+// that are never due: it touches what it returns and no more.
 func (v *view) due(micros int64, limit int) ([]string, error) {
 	it, err := v.newIter([]byte{kindDue}, dueKey(nil, micros+1, ""))
 	if err != nil {

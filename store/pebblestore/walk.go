@@ -66,6 +66,8 @@ func (r *reader) window(f *leat.Filter, after uint64) ([]hit, error) {
 	size := 0
 	r.batch.Next = after
 	for it.First(); it.Valid(); it.Next() {
+		// r.batch.Next is always the last entry that was dealt with, so it is
+		// safe to stop anywhere.
 		if r.batch.Keys++; r.batch.Keys > mostWalked || len(hits) == mostMatched {
 			return hits, nil
 		}
