@@ -110,6 +110,8 @@ const (
 	CodeBodyTimeout      Code = "body_timeout"           // the body arrived too slowly
 	CodeTypeMismatch     Code = "content_type_mismatch"  // the stream holds another content type
 	CodeConflict         Code = "conflict"               // others changed the stream again and again meanwhile
+	CodeEnded            Code = "ended"                  // the stream has ended: nothing is appended any more
+	CodeExists           Code = "exists"                 // the stream exists, and is not as it was asked for
 	CodeGap              Code = "gap"                    // records that the reader was owed are gone
 	CodeTooLarge         Code = "too_large"              // a record or body over its limit
 	CodeMediaType        Code = "unsupported_media_type" // a content type that this resource does not take
@@ -137,6 +139,8 @@ var statuses = map[Code]int{
 	CodeBodyTimeout:      408,
 	CodeTypeMismatch:     409,
 	CodeConflict:         409,
+	CodeEnded:            409,
+	CodeExists:           409,
 	CodeGap:              410,
 	CodeTooLarge:         413,
 	CodeMediaType:        415,

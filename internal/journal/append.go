@@ -9,8 +9,10 @@ import (
 
 // An Append is one record to be appended to a stream, as a publisher sent it.
 type Append struct {
-	// Stream is the name of the stream. It is made if it does not exist.
-	Stream string
+	// Stream is the name of the stream. It is made if it does not exist,
+	// unless Existing is set: then that is an error.
+	Stream   string
+	Existing bool
 
 	// Type is the event type, empty for none.
 	Type string
@@ -27,6 +29,11 @@ type Append struct {
 	// ContentType is the type that the publisher declared, for FormBody
 	// only, empty if it declared none.
 	ContentType string
+
+	// Cut says that Data is a piece of a longer text: it may begin and end in
+	// the middle of a character, and the piece that is appended next goes on
+	// there.
+	Cut bool
 
 	// Data is the payload in that form. It is immutable from the call on:
 	// stores and readers may share it for as long as they live.
@@ -110,53 +117,94 @@ func (j *Journal) Append(ctx context.Context, as ...Append) ([]Appended, error) 
 // removed at the same moment; a hundred local callers conflict with nobody.
 const maxTries = 256
 
-// appendRun appends records of one stream, and adds their results to done. It reads what is not known of the
-// stream, prepares the records for its content type and submits them; what
-// turns out to be computed from a state that is not current goes round again.
+// appendRun appends records of one stream, and adds their results to done.
 func (j *Journal) appendRun(ctx context.Context, run []Append, done []Appended) ([]Appended, error) {
-	if err := leat.CheckName(run[0].Stream); err != nil {
-		return done, err
-	}
 	s, err := j.hold(run[0].Stream)
 	if err != nil {
 		return done, err
 	}
 	defer j.release(s)
-	for tries := 0; tries < maxTries; tries++ {
-		v, err := j.know(ctx, s, j.keyed(run))
+	t := task{keyed: j.keyed(run), make: !run[0].Existing}
+	for len(run) > 0 {
+		t.prepare = func(v view) (*submission, error) { return j.prepare(s, v, run) }
+		sub, err := j.do(ctx, s, t)
 		if err != nil {
 			return done, err
 		}
-		sub, refusal := j.prepare(s, v, run)
+		for _, r := range sub.results {
+			done = append(done, r.Appended)
+		}
+		run = run[len(sub.results):]
+	}
+	return done, nil
+}
+
+// A task is something to be done to a stream.
+type task struct {
+	keyed bool // the keys of the stream must be known
+	make  bool // what is left of a stream that has gone is cleared away
+	raw   bool // a stream whose time has come is left as it is
+
+	// prepare makes a submission for the state that the stream is known to
+	// have. Without one the error, which may be nil, is the answer.
+	prepare func(v view) (*submission, error)
+}
+
+// do does a task. It reads what is not known of the stream, prepares a submission
+// for it and submits that; what turns out to be computed from a state that is
+// not current goes round again. It returns the submission once all or part of it
+// is stored, and nil with the answer if there was nothing to store.
+func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, error) {
+	for tries := range maxTries {
+		v, err := j.know(ctx, s, t.keyed)
+		if err != nil {
+			return nil, err
+		}
+		if !t.raw {
+			if again, err := j.clear(ctx, s, v, t.make); err != nil {
+				return nil, err
+			} else if again {
+				continue
+			}
+		}
+		sub, answer := t.prepare(v)
 		if sub == nil {
-			current, err := j.confirmType(ctx, s, v)
+			current, err := j.confirm(ctx, s, v)
 			if err != nil {
-				return done, err
+				return nil, err
 			}
 			if current {
-				return done, refusal
+				return nil, answer
 			}
 			continue
 		}
 		sub.again = tries > 0
 		if err := j.submit(ctx, sub); err != nil {
-			return done, err
+			return nil, err
 		}
 		if sub.unsure {
 			if err := j.confirmDuplicates(ctx, sub); err != nil {
-				return done, err
+				return nil, err
 			}
 		}
-		for _, r := range sub.results {
-			done = append(done, r.Appended)
-			tries = -1 // the next is the first again
-		}
-		if run = run[len(sub.results):]; len(run) == 0 {
-			return done, nil
+		if sub.stored {
+			return sub, nil
 		}
 	}
-	return done, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
+	return nil, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
 		Advise("Repeat the request, with the same key if it has one.")
+}
+
+// clear ends a stream whose time has come, and clears away what is left of one
+// that has gone if a new one is to be made. It reports whether it did anything.
+func (j *Journal) clear(ctx context.Context, s *stream, v view, make bool) (bool, error) {
+	switch {
+	case v.exists() && v.lives.over(j.now()):
+		return true, j.goes(ctx, s, leat.EndExpired)
+	case v.over.Gone() && make:
+		return true, j.drop(ctx, s, v)
+	}
+	return false, nil
 }
 
 // keyed reports whether the keys of the stream must be known to append run.
@@ -176,33 +224,63 @@ func (j *Journal) keyed(run []Append) bool {
 // to the first that it refuses, and no more than fit into a Tx. If the very
 // first is refused there is no submission, and the error is the reason.
 func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) {
-	sub := &submission{stream: s, made: !v.exists, typ: v.typ}
+	switch {
+	case !v.exists() && run[0].Existing:
+		return nil, errNoStream(s.name)
+	case v.over != "":
+		// Whoever repeats what was stored before the end is told so.
+		if run = run[:j.repeated(s, run)]; len(run) == 0 {
+			return nil, errEnded(s.name, v.over)
+		}
+	}
+	sub := newSubmission(s, v)
+	sub.repeats = v.over != ""
 	sub.records = make([]leat.Record, 0, min(len(run), j.maxTxRecords))
-	sub.results = make([]result, 0, cap(sub.records))
 	bytes := 0
 	for i := range run {
 		a := &run[i]
-		if !v.exists && i == 0 {
+		if i == 0 && sub.made {
 			typ, err := typeFor(a)
 			if err != nil {
 				return nil, err
 			}
 			sub.typ = typ
 		}
-		data, err := j.check(sub.typ, a)
+		if i > 0 && i == j.maxTxRecords {
+			break
+		}
+		n, err := j.add(sub, a)
 		if err != nil && i == 0 {
 			return nil, err
 		}
-		bytes += len(data)
-		if err != nil || i > 0 && (i == j.maxTxRecords || bytes > min(j.maxTxBytes, maxGroupBytes)) {
+		if bytes += n; err != nil || i > 0 && bytes > min(j.maxTxBytes, maxGroupBytes) {
+			sub.records = sub.records[:i]
 			break
 		}
-		sub.keyed = sub.keyed || a.Key != "" && j.window >= 0
-		sub.records = append(sub.records, leat.Record{
-			Stream: s.name, Kind: sub.typ.kind, Type: a.Type, Key: a.Key, Data: data,
-		})
 	}
 	return sub, nil
+}
+
+// add adds the record that an append makes to a submission, and returns the size
+// of its payload, or why the stream does not take it.
+func (j *Journal) add(sub *submission, a *Append) (int, error) {
+	data, err := j.check(sub.typ, a)
+	if err != nil {
+		return 0, err
+	}
+	r := leat.Record{Stream: sub.stream.name, Kind: sub.typ.kind, Type: a.Type, Key: a.Key, Data: data}
+	if r.Kind == leat.KindText {
+		before := sub.tail
+		if n := len(sub.records); n > 0 {
+			before = tailOf(&sub.records[n-1])
+		}
+		if r.Carry, err = carry(before, a, data); err != nil {
+			return 0, err
+		}
+	}
+	sub.keyed = sub.keyed || a.Key != "" && j.window >= 0
+	sub.records = append(sub.records, r)
+	return len(data), nil
 }
 
 // check returns the payload that a record has in a stream of a content type,
@@ -225,18 +303,37 @@ func (j *Journal) check(typ contentType, a *Append) ([]byte, error) {
 	return data, nil
 }
 
-// confirmType reports whether a refusal of records for the sake of what was
-// known of the stream still holds. The refusal is an answer like any other:
-// it must be true of the store, not of a hint.
-func (j *Journal) confirmType(ctx context.Context, s *stream, v view) (bool, error) {
-	if !v.exists {
-		return true, nil // the content refused itself
+// repeated returns how many of the first records of run are in the stream
+// already, by their keys.
+func (j *Journal) repeated(s *stream, run []Append) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	since := j.since()
+	for i := range run {
+		if run[i].Key == "" || j.window < 0 || s.keys == nil {
+			return i
+		}
+		if _, ok := s.keys.find(run[i].Key, since); !ok {
+			return i
+		}
 	}
-	info, err := j.st.Stream(ctx, s.name)
+	return len(run)
+}
+
+// confirm reports whether the state for which something was refused is that of
+// the store. The refusal is an answer like any other: it must be true of the
+// store, not of a hint.
+func (j *Journal) confirm(ctx context.Context, s *stream, v view) (bool, error) {
+	info, err := j.st.Stream(ctx, s.name, stateKeys...)
 	if err != nil {
 		return false, err
 	}
-	if info.Version != 0 && info.ContentType == v.typ.text {
+	now, err := stateOf(&info)
+	if err != nil {
+		return false, err
+	}
+	if now.version == 0 && v.version == 0 ||
+		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail {
 		return true, nil
 	}
 	j.forget(s, v.gen)
@@ -256,6 +353,7 @@ func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission) error 
 	for i, d := range sub.results {
 		if info.Version == 0 || info.ID > d.Offset.Seq {
 			sub.results = sub.results[:i]
+			sub.stored = i > 0
 			j.forget(sub.stream, sub.gen)
 			break
 		}

@@ -133,16 +133,45 @@ func payload(c contentType, a *Append) ([]byte, error) {
 			return nil, mismatch(c, a, "data in base64")
 		}
 	}
-	switch c.kind {
-	case leat.KindJSON:
+	if c.kind == leat.KindJSON {
 		return compact(a.Data)
-	case leat.KindText:
-		if at := invalidUTF8(a.Data); at >= 0 {
-			return nil, leat.Errorf(leat.CodeInvalidBody, "the data is not valid UTF-8 at byte %d, and the topic %q holds %s", at, a.Stream, c.text).
-				Advise("Send text in UTF-8, or bytes with the content type application/octet-stream to a topic of their own.")
-		}
 	}
 	return a.Data, nil
+}
+
+// carry returns the Carry of a record with the payload given, in a text that
+// ended with an unfinished character, or why the two together are no text.
+func carry(before string, a *Append, data []byte) ([]byte, error) {
+	text := data
+	if before != "" {
+		text = append([]byte(before), data...)
+	}
+	whole := text[:len(text)-leat.Unfinished(text)]
+	at := invalidUTF8(whole)
+	if at < 0 && len(whole) < len(text) && !a.Cut {
+		at = len(whole)
+	}
+	switch {
+	case at < 0:
+		return text[:len(before):len(before)], nil
+	case at < len(before):
+		return nil, leat.Errorf(leat.CodeInvalidBody, "the text of %q ends in the middle of a character so far, and the data does not go on with its next byte", a.Stream).
+			Advise("Append the rest of the character first.")
+	}
+	return nil, leat.Errorf(leat.CodeInvalidBody, "the data is not valid UTF-8 at byte %d, and the topic %q holds text", at-len(before), a.Stream).
+		Advise("Send text in UTF-8, or bytes with the content type application/octet-stream to a topic of their own.")
+}
+
+// tailOf returns the unfinished character that the text of a stream ends with
+// when r is its last record.
+func tailOf(r *leat.Record) string {
+	if r.Kind != leat.KindText {
+		return ""
+	}
+	if len(r.Carry) == 0 {
+		return string(r.Data[len(r.Data)-leat.Unfinished(r.Data):])
+	}
+	return string(append(r.Carry[:len(r.Carry):len(r.Carry)], r.Data...)[len(r.Text()):])
 }
 
 func mismatch(c contentType, a *Append, what string) error {

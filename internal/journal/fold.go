@@ -3,24 +3,26 @@ package journal
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
 )
 
-// A fold is one Tx in the making: what several submissions append to one
-// stream.
+// A fold is one Tx in the making: what several submissions do to one stream.
 type fold struct {
 	j       *Journal
 	g       *group
 	s       *stream
-	gen     uint64      // of s
-	typ     contentType // of the stream once the Tx is stored
-	current bool        // the keys of s are
+	gen     uint64 // of s
+	next    state  // of the stream once the Tx is stored, but for version, id and last
+	current bool   // the keys of s are
+	stores  bool   // there is something to store
 	records []leat.Record
 	bytes   int            // of their payloads
 	keys    map[string]int // the index of each record that has a key
-	subs    []*submission  // those that have results
+	subs    []*submission  // those that are answered by it
+	due     *time.Time     // to be set, if one of them says so
 }
 
 // A result is complete, or that of a record of the Tx, which is given by its
@@ -35,23 +37,25 @@ type result struct {
 // again. What does not fit stays in the queue. If there is nothing to store,
 // all that was looked at are duplicates, and are answered. mu is held.
 func (j *Journal) fold(s *stream, g *group) *fold {
-	f := &fold{j: j, g: g, s: s, gen: s.gen, typ: s.typ, current: s.keysCurrent()}
+	f := &fold{j: j, g: g, s: s, gen: s.gen, next: s.state, current: s.keysCurrent()}
 	taken := 0
 	for full := false; taken < len(s.queue) && !full; taken++ {
 		sub := s.queue[taken]
 		switch {
 		case sub.left:
-		case f.fits(sub):
-			full = !f.add(sub)
-		default:
+		case !f.fits(sub):
 			sub.answer(nil)
+		case sub.whole:
+			full = !f.addWhole(sub)
+		default:
+			full = !f.add(sub)
 		}
 		if full && len(sub.results) == 0 {
 			break // nothing of it found room: it keeps its turn
 		}
 	}
 	s.queue = slices.Delete(s.queue, 0, taken)
-	if len(f.records) == 0 {
+	if !f.stores {
 		f.answerDuplicates()
 	}
 	return f
@@ -60,18 +64,55 @@ func (j *Journal) fold(s *stream, g *group) *fold {
 // fits reports whether a submission was prepared for the state that s has, or
 // for the one that this Tx gives it.
 func (f *fold) fits(sub *submission) bool {
-	s := f.s
+	s, first := f.s, len(f.subs) == 0
 	switch {
 	case !s.known, sub.keyed && !f.current:
 		return false
+	case sub.exact != 0 && !(first && s.version == sub.exact):
+		return false
 	case s.version == 0 && !sub.made:
 		return false // the type that it was prepared for went with the stream
-	case s.version == 0 && len(f.subs) == 0:
-		f.typ = sub.typ
+	case s.version == 0 && first:
+		f.make(sub)
+	case sub.create != nil, sub.tail != f.next.tail:
+		return false
+	case f.next.over != "" && !sub.repeats && len(sub.records) > 0:
+		// Nothing follows an end, but that the stream goes altogether.
+		return sub.ends().Gone() && !f.next.over.Gone()
 	}
 	// Of two that make the stream with different types the first wins, and
 	// the other is prepared again. One of the same type may stay as it is.
-	return sub.typ.essence == f.typ.essence
+	return sub.typ.essence == f.next.typ.essence
+}
+
+// make gives the stream that does not exist yet what sub makes it with.
+func (f *fold) make(sub *submission) {
+	f.next = state{typ: sub.typ, config: sub.create}
+	if c := sub.create; c != nil {
+		f.next.ttl, f.next.expires = c.TTL, c.Expires
+	}
+}
+
+// addWhole adds sub if all of it finds room, and reports whether it did. One that
+// is too large for any Tx is refused.
+func (f *fold) addWhole(sub *submission) bool {
+	n, bytes := len(sub.records), sub.size()
+	if n > f.j.maxTxRecords || bytes > f.j.maxTxBytes {
+		sub.answer(leat.Errorf(leat.CodeTooLarge, "%d records of %d bytes together are more than the store takes at once: %d records, %d bytes", n, bytes, f.j.maxTxRecords, f.j.maxTxBytes).
+			Advise("Send less in one request."))
+		return true
+	}
+	if len(f.records)+n > f.j.maxTxRecords || bytes > f.j.maxTxBytes-f.bytes ||
+		bytes+n*recordBytes > f.g.room && (len(f.g.txs) > 0 || f.stores) {
+		return false
+	}
+	for _, r := range sub.records {
+		sub.results = append(sub.results, result{record: len(f.records)})
+		f.append(r)
+	}
+	f.accept(sub)
+	f.stores = true
+	return true
 }
 
 // add adds the records of sub, and reports whether all of them found room. The
@@ -80,18 +121,27 @@ func (f *fold) add(sub *submission) bool {
 	for _, r := range sub.records {
 		res, duplicate := f.duplicate(r.Key)
 		if !duplicate {
-			if !f.hasRoom(len(r.Data)) {
+			if !f.hasRoom(len(r.Data)) || f.next.over != "" {
 				break
 			}
 			res.record = len(f.records)
 			f.append(r)
+			f.stores = true
 		}
 		sub.results = append(sub.results, res)
 	}
 	if len(sub.results) > 0 {
-		f.subs = append(f.subs, sub)
+		f.accept(sub)
 	}
 	return len(sub.results) == len(sub.records)
+}
+
+func (f *fold) accept(sub *submission) {
+	f.subs = append(f.subs, sub)
+	if sub.due != nil {
+		f.due = sub.due
+	}
+	sub.written.End = f.next.end
 }
 
 // duplicate returns the result of a record whose key has been used.
@@ -125,21 +175,92 @@ func (f *fold) append(r leat.Record) {
 		}
 		f.keys[r.Key] = len(f.records)
 	}
-	r.Pos = f.s.end + int64(f.bytes)
+	r.Pos = f.next.end
+	f.next.end = r.End()
+	f.next.tail = tailOf(&r)
+	if r.Kind == leat.KindEnd {
+		f.next.over = leat.EndState(r.Type)
+	}
 	f.records = append(f.records, r)
 	f.bytes += len(r.Data)
 	f.g.room -= len(r.Data) + recordBytes
 }
 
+// tx returns the Tx, and completes what is next.
 func (f *fold) tx() store.Tx {
-	return store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.typ.text, Records: f.records}
+	tx := store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.next.typ.text, Records: f.records}
+	set := func(key string, value []byte) { tx.State = append(tx.State, store.Entry{Key: key, Value: value}) }
+	was, next, now := &f.s.state, &f.next, f.g.now
+	if next.over.Gone() {
+		next.config, next.lives = nil, lives{}
+	}
+	if next.ttl > 0 {
+		next.access = now
+		if t, ok := next.renewal(now); ok {
+			next.expiry = t
+			set(stateExpiry, encodeTime(t))
+		}
+	}
+	if was.config != next.config {
+		if next.config == nil {
+			set(stateConfig, nil)
+			set(stateExpiry, nil)
+		} else {
+			set(stateConfig, encodeConfig(next.config))
+		}
+	}
+	if was.over != next.over {
+		set(stateEnd, []byte(next.over))
+	}
+	if was.tail != next.tail {
+		set(stateTail, valueOf(next.tail))
+	}
+	if f.due == nil && (!was.due || next.over.Gone()) {
+		if due := f.j.dueOf(f.s.name, next, now); !due.IsZero() {
+			f.due = &due
+		}
+	}
+	if tx.Due = f.due; f.due != nil {
+		next.due = !f.due.IsZero()
+	}
+	return tx
+}
+
+// valueOf returns nil, which removes a value, for an empty text.
+func valueOf(text string) []byte {
+	if text == "" {
+		return nil
+	}
+	return []byte(text)
+}
+
+// dueOf returns the earliest time at which something may have to be done about a
+// stream that is written to now, zero for never. A stream that has one keeps it,
+// whatever is appended: what is found not to be due yet is set anew.
+func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
+	if st.over.Gone() {
+		return now.Add(j.tombstone)
+	}
+	due := st.expires
+	earliest := func(t time.Time) {
+		if due.IsZero() || t.Before(due) {
+			due = t
+		}
+	}
+	if st.ttl > 0 {
+		earliest(st.expiry)
+	}
+	if age := j.retention(name, st.config).Age; age > 0 {
+		earliest(now.Add(age + age/slack))
+	}
+	return due
 }
 
 // answerDuplicates answers submissions when there is nothing to commit. mu is
 // held.
 func (f *fold) answerDuplicates() {
 	for _, sub := range f.subs {
-		sub.unsure, sub.gen = true, f.gen
+		sub.stored, sub.unsure, sub.gen = true, true, f.gen
 		sub.answer(nil)
 	}
 }
@@ -179,6 +300,10 @@ func (f *fold) answer(err error) {
 				r.Offset, r.Time = f.records[r.record].Offset, f.records[r.record].Time
 			}
 		}
+		if n := len(sub.results); n > 0 {
+			sub.written.Last = sub.results[n-1].Offset
+		}
+		sub.stored = err == nil
 		sub.answer(err)
 	}
 }
@@ -186,11 +311,17 @@ func (f *fold) answer(err error) {
 // advance makes what is known of the stream what the Tx has made of it.
 func (f *fold) advance(version uint64) {
 	s := f.s
-	s.version, s.typ = version, f.typ
-	s.end += int64(f.bytes)
-	s.last = f.records[len(f.records)-1].Offset.Seq
+	last := s.last
+	if n := len(f.records); n > 0 {
+		last = f.records[n-1].Offset.Seq
+	}
+	f.next.last, f.next.version = last, version
+	s.state = f.next
+	s.records += int64(len(f.records))
+	s.bytes += int64(f.bytes)
+	f.j.bounded(s)
 	if !f.current || f.j.window < 0 {
-		return // there was no key among the records
+		return // the keys among the records, if any, are read when they are wanted
 	}
 	for i := range f.records {
 		if r := &f.records[i]; r.Key != "" {

@@ -16,17 +16,25 @@ type submission struct {
 	// Static.
 	stream  *stream
 	typ     contentType   // that the records are prepared for
+	tail    string        // the unfinished character that they go on after
 	made    bool          // for a stream that does not exist
+	create  *Config       // that it is made with, if it is made on purpose
+	exact   uint64        // the only version that it is for, if not 0
 	keyed   bool          // the keys of the stream must be known
+	repeats bool          // all records are known to be there, though the stream has ended
+	whole   bool          // all of it or nothing
+	due     *time.Time    // when the stream is to be due; nil leaves it as it is
 	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
 	done    chan struct{} // closed by the loop
 
-	// Set by the loop before it closes done. The results are those of the
-	// first records; there are none if all must be prepared again. If they
-	// are unsure, no commit has proved them: they were computed from what the
+	// Set by the loop before it closes done. If it is not stored it must be
+	// prepared again. The results are those of the first records. If they are
+	// unsure, no commit has proved them: they were computed from what the
 	// chain gen says of the stream.
+	stored  bool
 	results []result
+	written Written // what the stream is with it
 	unsure  bool
 	gen     uint64
 	err     error
@@ -34,8 +42,31 @@ type submission struct {
 	left bool // the caller has gone; guarded by the journal's mu
 }
 
+// newSubmission returns one for the state that v is a view of.
+func newSubmission(s *stream, v view) *submission {
+	return &submission{stream: s, typ: v.typ, tail: v.tail, made: !v.exists()}
+}
+
+// size returns the bytes of payload.
+func (sub *submission) size() int {
+	n := 0
+	for i := range sub.records {
+		n += len(sub.records[i].Data)
+	}
+	return n
+}
+
+// ends returns how it ends its stream, empty if it does not.
+func (sub *submission) ends() leat.EndState {
+	if n := len(sub.records); n > 0 && sub.records[n-1].Kind == leat.KindEnd {
+		return leat.EndState(sub.records[n-1].Type)
+	}
+	return ""
+}
+
 // A group is what one commit does.
 type group struct {
+	now   time.Time
 	since time.Time // keys of older records do not count
 	room  int       // in bytes
 	txs   []store.Tx
@@ -95,7 +126,6 @@ func (j *Journal) wait(s *stream) {
 // being committed the next gathers, so that a store with a slow sync gets
 // large groups and an idle one answers at once; there is no timer.
 func (j *Journal) loop() {
-	defer close(j.ended)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for {
@@ -149,16 +179,17 @@ func (sub *submission) answer(err error) {
 // gather makes a group of what waits, stream by stream, until it is full.
 // The first stream that did not fit is the first of the next group. mu is held.
 func (j *Journal) gather() *group {
-	g := &group{since: j.since(), room: maxGroupBytes}
+	now := j.now()
+	g := &group{now: now, since: now.Add(-j.window), room: maxGroupBytes}
 	taken := 0
 	for ; taken < len(j.waiting); taken++ {
 		s := j.waiting[taken]
 		f := j.fold(s, g)
-		if len(f.records) == 0 && len(s.queue) > 0 {
+		if !f.stores && len(s.queue) > 0 {
 			break // no room left
 		}
 		s.waiting = false
-		if len(f.records) == 0 {
+		if !f.stores {
 			j.unpin(s)
 			continue
 		}

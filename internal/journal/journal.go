@@ -11,7 +11,10 @@ package journal
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +27,8 @@ const (
 	DefaultMaxRecord = 1 << 20
 	DefaultKeyWindow = 5 * time.Minute
 	DefaultMemory    = 64 << 20
+	DefaultTombstone = 7 * 24 * time.Hour
+	defaultSweep     = time.Second
 )
 
 // Options for a Journal. The zero value has the defaults.
@@ -46,9 +51,36 @@ type Options struct {
 	// nothing is remembered.
 	Memory int64
 
-	// Now is the clock that keys age by, nil for time.Now. It should be the
-	// one that the store sets the time of records by.
+	// Topics bounds what is kept of streams that a publish made and no rule
+	// matches. The zero value is no bound.
+	Topics Retention
+
+	// Rules bound what is kept of streams that do not say so themselves. The
+	// first whose pattern matches counts.
+	Rules []Rule
+
+	// MaxStore bounds, in bytes by the store's own count, what it holds: if it
+	// holds more, the oldest records of streams that a publish made are
+	// removed until an eighth is free. Streams that were made on purpose are
+	// left alone. 0 and negative mean no bound.
+	MaxStore int64
+
+	// Tombstone is for how long it is remembered that a stream was deleted or
+	// has expired. 0 means DefaultTombstone, negative that it is forgotten at
+	// the next sweep.
+	Tombstone time.Duration
+
+	// Sweep is how often what is due is looked for. 0 means every second,
+	// negative only when Sweep is called.
+	Sweep time.Duration
+
+	// Now is the clock that keys and streams age by, nil for time.Now. It
+	// should be the one that the store sets the time of records by.
 	Now func() time.Time
+
+	// Logger is told when something cannot be removed. nil means
+	// slog.Default().
+	Logger *slog.Logger
 }
 
 // A Journal appends to the streams of one store. All methods may be called by
@@ -63,7 +95,19 @@ type Journal struct {
 	memory       int64
 	now          func() time.Time
 	loads        chan struct{} // a place for each caller that may read keys
-	ended        chan struct{} // closed when the loop has returned
+	topics       Retention
+	rules        []Rule
+	maxStore     int64
+	tombstone    time.Duration
+	log          *slog.Logger
+	ctx          context.Context // of the keeper, ended by stop
+	stop         context.CancelFunc
+	tidy         chan struct{} // of capacity 1: something is over its bound
+	running      sync.WaitGroup
+
+	sweeping sync.Mutex // held by Sweep
+	oldest   uint64     // up to here no topic has records; guarded by sweeping
+	crowded  bool       // this was told; guarded by sweeping
 
 	mu sync.Mutex
 
@@ -71,10 +115,11 @@ type Journal struct {
 	work    sync.Cond // signalled when waiting or closed changes
 	closed  bool
 	streams map[string]*stream
-	idle    stream    // the root of the ring of those that nobody holds
-	used    int64     // what they cost, and the others when they were idle
-	waiting []*stream // those with a queue, in the order of their turn
-	hurry   bool      // one of them has lost against a rival, and must be quick
+	idle    stream              // the root of the ring of those that nobody holds
+	used    int64               // what they cost, and the others when they were idle
+	waiting []*stream           // those with a queue, in the order of their turn
+	hurry   bool                // one of them has lost against a rival, and must be quick
+	full    map[string]struct{} // streams that are over a bound
 }
 
 var errClosed = leat.Errorf(leat.CodeUnavailable, "the server is stopping").Advise("Repeat the request in a while, with the same key if it has one.")
@@ -89,19 +134,32 @@ func New(st store.Store, o Options) *Journal {
 		maxTxBytes:   cmp.Or(able.MaxTxBytes, math.MaxInt),
 		window:       orDefault(o.KeyWindow, DefaultKeyWindow, -1),
 		memory:       orDefault(o.Memory, DefaultMemory, 0),
+		topics:       o.Topics,
+		rules:        slices.Clone(o.Rules),
+		maxStore:     o.MaxStore,
+		tombstone:    orDefault(o.Tombstone, DefaultTombstone, 0),
 		now:          o.Now,
+		log:          o.Logger,
 		loads:        make(chan struct{}, maxLoads),
-		ended:        make(chan struct{}),
+		tidy:         make(chan struct{}, 1),
 		streams:      make(map[string]*stream),
+		full:         make(map[string]struct{}),
 	}
 	j.maxRecord = min(j.maxRecord, cmp.Or(able.MaxRecord, math.MaxInt), j.maxTxBytes)
 	if j.now == nil {
 		j.now = time.Now
 	}
+	if j.log == nil {
+		j.log = slog.Default()
+	}
 	j.idle.older, j.idle.newer = &j.idle, &j.idle
 	j.work.L = &j.mu
-	// The journal owns this goroutine. Close ends it and waits for it.
-	go j.loop()
+	j.ctx, j.stop = context.WithCancel(context.Background())
+	// The journal owns these goroutines. Close ends them and waits for them.
+	j.running.Go(j.loop)
+	if every := orDefault(o.Sweep, defaultSweep, 0); every > 0 {
+		j.running.Go(func() { j.keep(every) })
+	}
 	return j
 }
 
@@ -122,11 +180,12 @@ func (j *Journal) MaxRecord() int { return j.maxRecord }
 
 // Close lets the commit that is under way finish, fails the appends that wait
 // for the next one with leat.CodeUnavailable, and returns when the journal's
-// goroutine has ended. Later appends fail in the same way.
+// goroutines have ended. Later appends fail in the same way.
 func (j *Journal) Close() {
 	j.mu.Lock()
 	j.closed = true
 	j.work.Signal()
 	j.mu.Unlock()
-	<-j.ended
+	j.stop()
+	j.running.Wait()
 }

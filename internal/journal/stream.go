@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
 )
 
 // A stream is what the journal remembers of a stream: hints, each proved by
@@ -22,12 +23,13 @@ type stream struct {
 
 	// What an Info said and own commits have added to it, if known. gen
 	// tells one such chain from the next.
-	known   bool
-	gen     uint64
-	version uint64 // 0: the stream does not exist
-	typ     contentType
-	last    uint64
-	end     int64
+	known bool
+	gen   uint64
+	state
+
+	// What is retained, as far as it is known: exact after an Info, and too
+	// much once something was removed.
+	records, bytes int64
 
 	// keys is nil if they were not read, and while somebody reads them.
 	keys *keys
@@ -44,12 +46,29 @@ type stream struct {
 // and keys.
 const streamOverhead = 512
 
+// A state is what decides over an append: all that an Info says of it.
+type state struct {
+	version uint64 // 0: the stream does not exist
+	id      uint64
+	typ     contentType
+	last    uint64
+	end     int64         // of the content
+	over    leat.EndState // empty while it is open
+	tail    string        // the unfinished character that its text ends with
+	config  *Config       // nil if a publish made it; immutable
+	due     bool          // it has a due time
+	lives
+}
+
 // A view is what a caller sees of a stream at one moment.
 type view struct {
-	exists bool
-	typ    contentType
-	gen    uint64
+	state
+	gen uint64
 }
+
+// exists reports whether there is a stream: not even what is left of one that
+// has gone.
+func (v *view) exists() bool { return v.version != 0 && !v.over.Gone() }
 
 // readBytes is how much of a stream is read at once when its keys are wanted,
 // and maxLoads how many callers do so at a time: together they bound the
@@ -59,8 +78,12 @@ const (
 	maxLoads  = 16
 )
 
-// hold returns the stream of that name, which stays in memory until release.
+// hold returns the stream of that name, which stays in memory until release. It
+// refuses what is no name.
 func (j *Journal) hold(name string) (*stream, error) {
+	if err := leat.CheckName(name); err != nil {
+		return nil, err
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -153,7 +176,7 @@ func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) 
 	for {
 		j.mu.Lock()
 		if s.known && (!keys || s.keysCurrent()) {
-			v := view{exists: s.version != 0, typ: s.typ, gen: s.gen}
+			v := view{s.state, s.gen}
 			j.mu.Unlock()
 			return v, nil
 		}
@@ -188,18 +211,21 @@ func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) 
 
 // loadInfo reads what the store knows of s.
 func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
-	info, err := j.st.Stream(ctx, s.name)
+	info, err := j.st.Stream(ctx, s.name, stateKeys...)
+	if err != nil {
+		return err
+	}
+	st, err := stateOf(&info)
 	if err != nil {
 		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s.known = true
-	s.version, s.last, s.end = info.Version, info.Last, info.End
-	s.typ = contentType{}
-	if info.Version != 0 {
-		s.typ = storedType(info.ContentType)
+	if st.id == s.id {
+		st.access = s.access
 	}
+	s.state, s.records, s.bytes = st, info.Records, info.Bytes
 	switch {
 	case info.Last == 0:
 		s.keys = newKeys(0) // no record, no key
@@ -207,6 +233,26 @@ func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
 		s.keys = nil // they are those of an earlier stream of that name
 	}
 	return nil
+}
+
+// stateOf returns what an Info with the values of stateKeys says.
+func stateOf(info *store.Info) (state, error) {
+	st := state{version: info.Version, id: info.ID, last: info.Last, end: info.End, due: !info.Due.IsZero()}
+	if info.Version == 0 {
+		return st, nil
+	}
+	st.typ = storedType(info.ContentType)
+	st.over = leat.EndState(info.State[stateEnd])
+	st.tail = string(info.State[stateTail])
+	config, err := decodeConfig(info.Name, info.State[stateConfig], info.ContentType)
+	if err != nil {
+		return st, err
+	}
+	if st.config = config; config != nil {
+		st.ttl, st.expires = config.TTL, config.Expires
+		st.expiry = decodeTime(info.State[stateExpiry])
+	}
+	return st, nil
 }
 
 // loadKeys reads the keys of the records that s.keys does not go to. While it

@@ -1,0 +1,240 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
+)
+
+// MaxReason is how long the reason of an end may be, in bytes.
+const MaxReason = 1 << 10
+
+// A Write is what happens to one stream at once: all of it or nothing.
+type Write struct {
+	// Stream is the name of the stream.
+	Stream string
+
+	// Appends are the records, in order. Their Stream and Existing do not
+	// count, and their keys are stored and not looked for.
+	Appends []Append
+
+	// End, if it is not empty, ends the stream after them: complete, aborted,
+	// error or truncated. Reason says why, in UTF-8 text.
+	End    leat.EndState
+	Reason string
+}
+
+// A Written says what a stream is after a Write.
+type Written struct {
+	// Last is the offset of its last entry, the start if there is none.
+	Last leat.Offset
+
+	// End is the position after its last byte.
+	End int64
+}
+
+func errNoStream(name string) error {
+	return leat.Errorf(leat.CodeNotFound, "there is no stream %q", name).
+		Advise("Make it with PUT /streams/" + name + ", or by publishing to it as a topic.")
+}
+
+func errEnded(name string, how leat.EndState) error {
+	return leat.Errorf(leat.CodeEnded, "the stream %q has ended (%s): nothing can be appended any more", name, how).
+		Advise("Read it, delete it to begin anew, or append to another stream.").With("state", how)
+}
+
+// Write does a Write to a stream that exists. Ending a stream again in the state
+// that it ended in, with nothing to append, is not an error.
+func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
+	s, err := j.hold(w.Stream)
+	if err != nil {
+		return Written{}, err
+	}
+	defer j.release(s)
+	if err := checkEnd(w); err != nil {
+		return Written{}, err
+	}
+	var known view
+	sub, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
+		known = v
+		switch {
+		case !v.exists():
+			return nil, errNoStream(w.Stream)
+		case v.over != "" && v.over == w.End && len(w.Appends) == 0:
+			return nil, nil // it is done
+		case v.over != "":
+			return nil, errEnded(w.Stream, v.over)
+		}
+		return j.prepareWrite(newSubmission(s, v), w)
+	}})
+	switch {
+	case err != nil:
+		return Written{}, err
+	case sub == nil:
+		return j.written(known.last, known.end), nil
+	}
+	return sub.written, nil
+}
+
+func (j *Journal) written(last uint64, end int64) Written {
+	w := Written{End: end}
+	if last > 0 {
+		w.Last = j.st.Epochs().Offset(last)
+	}
+	return w
+}
+
+// Create makes a stream with the configuration given, and does the Write to it.
+// It reports whether it did. A stream that is there with the same configuration,
+// and has ended if the Write ends it, is left as it is; any other is an error
+// with leat.CodeExists.
+func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, written Written, err error) {
+	typ, err := parseContentType(orText(c.ContentType, typeBinary))
+	if err == nil {
+		err = c.check()
+	}
+	if err == nil {
+		err = checkEnd(w)
+	}
+	if err != nil {
+		return false, Written{}, err
+	}
+	c.ContentType = typ.text
+	s, err := j.hold(w.Stream)
+	if err != nil {
+		return false, Written{}, err
+	}
+	defer j.release(s)
+	var known view
+	sub, err := j.do(ctx, s, task{make: true, prepare: func(v view) (*submission, error) {
+		if known = v; v.exists() {
+			return nil, j.differs(v, c, w)
+		}
+		sub := newSubmission(s, v)
+		sub.typ, sub.create = typ, &c
+		return j.prepareWrite(sub, w)
+	}})
+	switch {
+	case err != nil:
+		return false, Written{}, err
+	case sub == nil:
+		return false, j.written(known.last, known.end), nil
+	}
+	return true, sub.written, nil
+}
+
+func orText(s, normal string) string {
+	if s == "" {
+		return normal
+	}
+	return s
+}
+
+// differs returns an error unless the stream that is there is the one asked for.
+func (j *Journal) differs(v view, c Config, w Write) error {
+	has := Config{ContentType: v.typ.text}
+	if v.config != nil {
+		has = *v.config
+	}
+	what := ""
+	switch {
+	case storedType(has.ContentType).essence != storedType(c.ContentType).essence:
+		what = "it holds " + has.ContentType
+	case v.over != w.End:
+		what = "it is open"
+		if v.over != "" {
+			what = "it has ended (" + string(v.over) + ")"
+		}
+	default:
+		if c.ContentType = has.ContentType; !has.equal(c) {
+			what = "it is kept in another way"
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	return leat.Errorf(leat.CodeExists, "the stream %q exists and is not what is asked for: %s", w.Stream, what).
+		Advise("Use it as it is, take another name, or delete it first.")
+}
+
+// Delete ends a stream as deleted and removes what it holds. Its readers are
+// told. A stream that does not exist is an error with leat.CodeNotFound.
+func (j *Journal) Delete(ctx context.Context, name string) error {
+	s, err := j.hold(name)
+	if err != nil {
+		return err
+	}
+	defer j.release(s)
+	return j.goes(ctx, s, leat.EndDeleted)
+}
+
+// goes ends a stream in a state that leaves nothing to read: deleted, or expired
+// if its time has come. What is left for a while is the entry that tells so.
+func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error {
+	sub, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
+		over := v.lives.over(j.now())
+		switch {
+		case how == leat.EndExpired && !(v.exists() && over):
+			return nil, nil // somebody has used it, or was faster
+		case !v.exists() || how == leat.EndDeleted && over:
+			return nil, errNoStream(s.name)
+		}
+		sub := newSubmission(s, v)
+		sub.records = []leat.Record{{Stream: s.name, Kind: leat.KindEnd, Type: string(how)}}
+		if how == leat.EndExpired {
+			sub.exact = v.version // a use that comes first wins
+		}
+		return sub, nil
+	}})
+	if err != nil || sub == nil {
+		return err
+	}
+	return j.st.Trim(ctx, s.name, sub.written.Last.Seq-1)
+}
+
+// drop removes what is left of a stream that has gone.
+func (j *Journal) drop(ctx context.Context, s *stream, v view) error {
+	err := j.st.Drop(ctx, s.name, v.version)
+	if err == nil || errors.Is(err, store.ErrConflict) {
+		j.forget(s, v.gen)
+		return nil
+	}
+	return err
+}
+
+// prepareWrite completes a submission with what w appends, all of it.
+func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
+	sub.whole = true
+	sub.records = make([]leat.Record, 0, len(w.Appends)+1)
+	for i := range w.Appends {
+		a := w.Appends[i]
+		a.Stream = w.Stream
+		if _, err := j.add(sub, &a); err != nil {
+			return nil, err
+		}
+	}
+	sub.keyed = false
+	if w.End != "" {
+		sub.records = append(sub.records, leat.Record{
+			Stream: w.Stream, Kind: leat.KindEnd, Type: string(w.End), Data: []byte(w.Reason),
+		})
+	}
+	return sub, nil
+}
+
+func checkEnd(w Write) error {
+	switch w.End {
+	case "", leat.EndComplete, leat.EndAborted, leat.EndError, leat.EndTruncated:
+	default:
+		return leat.Errorf(leat.CodeInvalidParameter, "%s is not a way to end a stream", shorten(string(w.End))).
+			Advise("Use complete, aborted or error.")
+	}
+	if len(w.Reason) > MaxReason || !utf8.ValidString(w.Reason) {
+		return leat.Errorf(leat.CodeInvalidParameter, "the reason of an end is not UTF-8 text of at most %d bytes", MaxReason).
+			Advise("Shorten it.")
+	}
+	return nil
+}
