@@ -35,7 +35,7 @@ func (l *bench) join(b *testing.B, w Waker, topics ...string) *Reader {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := l.Join(f, render.SSE, Start{After: l.seq}, w)
+	r := l.Live.join(f, render.SSE, Start{After: l.seq}, w)
 	b.Cleanup(r.Close)
 	return r
 }
@@ -126,7 +126,11 @@ func BenchmarkJoin(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				l.Join(f, render.SSE, l.Now(), silent{}).Close()
+				r, err := l.Join(b.Context(), f, render.SSE, l.Now(), silent{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
 			}
 		})
 	}

@@ -35,7 +35,11 @@ type client struct {
 
 func join(t testing.TB, l *live.Live, f *leat.Filter, enc frame.Encoding, at live.Start) *client {
 	b := newBell()
-	c := &client{t: t, Reader: l.Join(f, enc, at, b), bell: b}
+	r, err := l.Join(t.Context(), f, enc, at, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{t: t, Reader: r, bell: b}
 	t.Cleanup(c.Close)
 	return c
 }

@@ -38,6 +38,8 @@ type feed struct {
 	atEnd   []*Reader
 	atHole  []*Reader // waiting for a page of history
 	failed  error     // set once, by the end of following
+	tips    tips      // of the streams that the filter names
+	learned bool      // the tips from before the feed was made are known
 	ended   bool      // the last reader has left
 }
 
@@ -64,8 +66,9 @@ func (fd *feed) touch(touched []*feed) []*feed {
 }
 
 // list appends the frame of a committed record, unless the tail begins after it.
-func (fd *feed) list(f frame.Frame) {
+func (fd *feed) list(f frame.Frame, r *leat.Record) {
 	fd.mu.Lock()
+	fd.noteTip(r)
 	if f.Seq > fd.after {
 		fd.frames = append(fd.frames, f)
 	}

@@ -196,7 +196,7 @@ func (l *Live) dispatch(b store.Batch, unseen []store.Removed, woken []Waker) []
 			}
 			f := l.renderer.Tail(feeds[0].encoding, r, n)
 			for _, fd := range feeds[:n] {
-				fd.list(f)
+				fd.list(f, r)
 				touched = fd.touch(touched)
 			}
 			feeds = feeds[n:]

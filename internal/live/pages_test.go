@@ -43,7 +43,7 @@ func TestPagesOfNothingAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	woken := make(chan struct{}, 1)
-	r := l.Join(f, render.SSE, Start{}, ring(woken))
+	r := l.join(f, render.SSE, Start{}, ring(woken))
 	defer r.Close()
 	var out frame.Ranges
 	for r.Peek(&out, 1) == Idle && r.After() < head {

@@ -59,7 +59,10 @@ func TestRaceAppendAgainstRead(t *testing.T) {
 				topics = []string{"none/*", "*/" + strconv.Itoa(i)}
 			}
 			ln.bell = newBell()
-			ln.reader = l.Join(filter(t, topics...), plain{}, l.Now(), ln.bell)
+			var err error
+			if ln.reader, err = l.Join(ctx, filter(t, topics...), plain{}, l.Now(), ln.bell); err != nil {
+				t.Fatal(err)
+			}
 			defer ln.reader.Close()
 			running.Go(func() { ln.fail(stop, ln.write()) })
 			running.Go(func() { ln.fail(stop, ln.read()) })

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"errors"
 
 	"github.com/leat-dev/leat"
@@ -29,6 +30,10 @@ const (
 
 	// Failed: the reader cannot go on. See Reader.Err.
 	Failed
+
+	// Ended: all has been sent that there will ever be. The filter names
+	// streams, no pattern, and each of them has ended.
+	Ended
 )
 
 // ErrOvertaken is why a reader cannot go on that has been sent part of a
@@ -67,14 +72,30 @@ type Start struct {
 	// A reader that resumes has 0: whatever it missed since is a gap.
 	Told uint64
 
+	// Next and Sent say that the reader has been sent the first Sent bytes of
+	// the frame of the record with the sequence Next, the first one after
+	// After. With Sent 0 Next means nothing.
+	Next uint64
+	Sent int
+
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
 	floor uint64
 }
 
 // Join makes a reader of the feed for a filter and an encoding. It must be
-// closed. w is called when the reader is Idle and something is due.
-func (l *Live) Join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
+// closed. w is called when the reader is Idle and something is due. The first
+// reader of a feed waits for the store to tell whether the streams have ended.
+func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding, start Start, w Waker) (*Reader, error) {
+	r := l.join(filter, enc, start, w)
+	if err := l.learnTips(ctx, r.feed); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := feedKey{filter.String(), enc}
@@ -83,13 +104,16 @@ func (l *Live) Join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed}
+		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
 	fd.readers++
 	l.readers++
-	return &Reader{live: l, feed: fd, waker: w, after: start.After, told: start.Told, floor: start.floor}
+	return &Reader{
+		live: l, feed: fd, waker: w,
+		after: start.After, next: start.Next, sent: start.Sent, told: start.Told, floor: start.floor,
+	}
 }
 
 // Close takes the reader out of its feed. Only the first call does something.
@@ -131,6 +155,19 @@ func (r *Reader) Err() error {
 	return r.feed.failed
 }
 
+// EndState returns how the stream ended, after Peek has returned Ended: of
+// several the state of the first that is not complete.
+func (r *Reader) EndState() leat.EndState {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	for _, t := range r.feed.tips {
+		if t.end != leat.EndComplete {
+			return t.end
+		}
+	}
+	return leat.EndComplete
+}
+
 // TakeGap returns what the reader has to be told after Peek returned Gap.
 func (r *Reader) TakeGap() *Missing {
 	gap := r.gap
@@ -139,7 +176,7 @@ func (r *Reader) TakeGap() *Missing {
 }
 
 // Peek fills out with bytes that are due, about size of them, and says what it found.
-// When it finds nothing the position moves up to the head.
+// When it finds nothing, Idle or Ended, the position moves up to the head.
 func (r *Reader) Peek(out *frame.Ranges, size int) State {
 	out.Reset()
 	// Loaded first: frames up to head are listed before head is moved.
@@ -157,6 +194,9 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			i := due(fd.frames, r.after)
 			if i == len(fd.frames) {
 				r.after = max(r.after, head)
+				if fd.tips.ended(r.after) {
+					return Ended
+				}
 				fd.wait(&fd.atEnd, r)
 				return Idle
 			}

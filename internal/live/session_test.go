@@ -37,7 +37,11 @@ type event struct {
 // run reads for a while, in one of many manners, and returns the position.
 func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
 	b := newBell()
-	r := c.live.Join(s.filter, plain{}, s.start, b)
+	r, err := c.live.Join(c.ctx, s.filter, plain{}, s.start, b)
+	if err != nil {
+		c.t.Error(err)
+		return 0
+	}
 	defer r.Close()
 	var (
 		out   frame.Ranges

@@ -41,6 +41,8 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		return socket.Notice
 	case live.Failed:
 		return socket.Cut
+	case live.Ended:
+		return socket.End
 	default:
 		return socket.Idle
 	}

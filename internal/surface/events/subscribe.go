@@ -59,7 +59,11 @@ func (s *Surface) stream(w http.ResponseWriter, r *http.Request, sub *subscripti
 	if sub.envelope {
 		encoding = render.SSEEnvelope
 	}
-	reader := s.o.Live.Join(sub.filter, encoding, start, bell)
+	reader, err := s.o.Live.Join(r.Context(), sub.filter, encoding, start, bell)
+	if err != nil {
+		surface.WriteError(w, r, s.o.Logger, err)
+		return
+	}
 	defer reader.Close()
 	ses := &session{Reader: reader, live: s.o.Live, beat: sub.beat, asked: sub.asked(s.o.Live, start), gapError: sub.gapError, id: start.After, loss: loss}
 
