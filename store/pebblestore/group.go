@@ -1,6 +1,8 @@
 package pebblestore
 
 import (
+	"slices"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/leat-dev/leat"
@@ -150,6 +152,7 @@ func (b *batch) record(name string, r *row, seq uint64, rec *leat.Record) {
 
 	done := *rec
 	done.Stream = name
+	done.Data = slices.Clip(rec.Data) // so that a reader's append copies
 	done.Offset = leat.Offset{Epoch: s.epoch(), Seq: seq}
 	done.Time = timeOf(b.now)
 	b.records = append(b.records, done)

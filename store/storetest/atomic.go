@@ -202,6 +202,7 @@ func testReadersMemory(k *kit) {
 	for i := range stored {
 		stored[i].Data = buffer[5*i : 5*i+5]
 	}
+	start := k.s.Head()
 	stored = k.put("s", stored...)
 	content := string(buffer)
 	version := k.set("s", store.Tx{State: []store.Entry{
@@ -215,7 +216,7 @@ func testReadersMemory(k *kit) {
 		b, err = k.s.ReadLog(k.ctx, everything, 0, 0, plenty)
 		k.ok(err)
 		kept = append(kept, b)
-		for b, err := range k.s.Follow(k.ctx, 0) {
+		for b, err := range k.s.Follow(k.ctx, start) {
 			k.ok(err)
 			kept = append(kept, b)
 			break
