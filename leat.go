@@ -15,7 +15,8 @@ import (
 // A Record is one appended message.
 //
 // Records are passed by value. Whoever receives one may keep it but must not
-// change the bytes of Data: stores, caches and other readers share them.
+// change the bytes of Carry and Data: stores, caches and other readers share
+// them.
 type Record struct {
 	// Stream is the name of the stream the record was appended to.
 	Stream string
@@ -48,8 +49,8 @@ type Record struct {
 	Pos int64
 
 	// Carry are the first bytes of an unfinished character that the record
-	// before this one ended with, at most 3. It is empty except in a text that
-	// was cut in the middle of a character. See Text.
+	// before this one ended with, at most MaxCarry. It is empty except in a
+	// text that was cut in the middle of a character. See Text.
 	Carry []byte
 
 	// Data is the payload.
@@ -94,6 +95,9 @@ func Unfinished(text []byte) int {
 	}
 	return 0
 }
+
+// MaxCarry is the most bytes in a Carry: one less than a character has.
+const MaxCarry = utf8.UTFMax - 1
 
 // A Kind says how the payload of a record reads.
 type Kind uint8

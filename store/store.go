@@ -159,9 +159,9 @@ type Tx struct {
 	// the Tx makes the stream and ignored otherwise.
 	ContentType string
 
-	// Records are appended in order. Stream, Kind, Type, Key, Pos and Data
-	// are the caller's; Offset and Time are set by Commit. There may be
-	// none.
+	// Records are appended in order. Stream, Kind, Type, Key, Pos, Carry and
+	// Data are the caller's; Offset and Time are set by Commit. There may be
+	// none. A Carry of more than leat.MaxCarry is over a limit.
 	Records []leat.Record
 
 	// State are values to set, in order. Keys are short, values small: at
@@ -234,8 +234,8 @@ type Info struct {
 
 // A Batch is a piece of the log.
 type Batch struct {
-	// Records are in log order. They and their Data are immutable and may be
-	// kept.
+	// Records are in log order. They, their Carry and their Data are
+	// immutable and may be kept.
 	Records []leat.Record
 
 	// Next is how far the driver came: every record that was owed up to Next

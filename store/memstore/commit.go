@@ -95,6 +95,7 @@ func (s *Store) add(st *stream, r *leat.Record, seq uint64, now int64) {
 		key:      r.Key,
 		kind:     r.Kind,
 	}
+	e.carried = uint8(copy(e.carry[:], r.Carry))
 	r.Offset = leat.Offset{Epoch: s.epochs[0].Epoch, Seq: seq}
 	r.Time = fromMicro(now)
 	st.records.push(e)
@@ -122,7 +123,7 @@ func txSize(tx *store.Tx) int64 {
 	n := int64(0)
 	for i := range tx.Records {
 		r := &tx.Records[i]
-		n += size(len(r.Data), len(r.Type), len(r.Key))
+		n += size(len(r.Data), len(r.Type), len(r.Key), len(r.Carry))
 	}
 	return n
 }
@@ -137,6 +138,9 @@ func (s *Store) checkLimits(tx *store.Tx) error {
 		n := len(tx.Records[i].Data)
 		if most := s.abilities.MaxRecord; n > most {
 			return tooLarge("a record has %d bytes and the store takes %d", n, most)
+		}
+		if n := len(tx.Records[i].Carry); n > leat.MaxCarry {
+			return tooLarge("a record carries %d bytes and the store takes %d", n, leat.MaxCarry)
 		}
 		total += n
 	}

@@ -74,6 +74,8 @@ type entry struct {
 	data     []byte
 	typ, key string
 	kind     leat.Kind
+	carried  uint8 // how much of carry there is
+	carry    [leat.MaxCarry]byte
 }
 
 func (e *entry) before(other *entry) bool { return e.seq < other.seq }
@@ -90,12 +92,12 @@ func (e *entry) end() int64 {
 }
 
 // size is what e counts towards Options.MaxBytes, and in Size.
-func (e *entry) size() int64 { return size(len(e.data), len(e.typ), len(e.key)) }
+func (e *entry) size() int64 { return size(len(e.data), len(e.typ), len(e.key), int(e.carried)) }
 
-func size(data, typ, key int) int64 { return int64(data + typ + key + 130) }
+func size(data, typ, key, carry int) int64 { return int64(data + typ + key + carry + 130) }
 
 func (s *Store) record(e *entry) leat.Record {
-	return leat.Record{
+	r := leat.Record{
 		Stream: e.stream.name,
 		Offset: leat.Offset{Epoch: s.epochs[0].Epoch, Seq: e.seq},
 		Time:   fromMicro(e.time),
@@ -105,6 +107,11 @@ func (s *Store) record(e *entry) leat.Record {
 		Pos:    e.pos,
 		Data:   e.data,
 	}
+	if e.carried > 0 {
+		// A copy, so that keeping a record does not keep its stream.
+		r.Carry = slices.Clip(append([]byte(nil), e.carry[:e.carried]...))
+	}
+	return r
 }
 
 // after returns the place of the first entry after a sequence.

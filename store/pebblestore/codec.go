@@ -189,6 +189,7 @@ func appendRecord(dst []byte, r *leat.Record, micros int64) []byte {
 	dst = appendText(dst, 3, r.Type)
 	dst = appendText(dst, 4, r.Key)
 	dst = appendUint(dst, 5, uint64(r.Pos))
+	dst = appendText(dst, 7, r.Carry)
 	if len(r.Data) > 0 {
 		dst = appendLength(dst, 6, len(r.Data))
 	}
@@ -196,7 +197,7 @@ func appendRecord(dst []byte, r *leat.Record, micros int64) []byte {
 }
 
 // decodeRecord reads the value of a record into r, all but its name and
-// offset. r.Data points into value.
+// offset. r.Data and r.Carry point into value.
 func decodeRecord(value []byte, r *leat.Record) error {
 	var micros int64
 	r.Data = []byte{}
@@ -218,6 +219,8 @@ func decodeRecord(value []byte, r *leat.Record) error {
 			r.Pos = int64(f.u)
 		case 6:
 			r.Data = f.b
+		case 7:
+			r.Carry = f.b
 		}
 	}
 	r.Time = timeOf(micros)
@@ -230,7 +233,7 @@ func recordSize(value []byte) (bytes, extra int64, err error) {
 	f := readFields(value)
 	for f.next() {
 		switch f.number {
-		case 3, 4:
+		case 3, 4, 7:
 			extra += int64(len(f.b))
 		case 6:
 			bytes = int64(len(f.b))

@@ -27,22 +27,22 @@ func FuzzRow(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add(int64(1), byte(2), "type", "key", int64(3), []byte("data"))
-	f.Add(int64(-1), byte(0), "", "", int64(0), []byte(nil))
-	f.Fuzz(func(t *testing.T, micros int64, kind byte, typ, key string, pos int64, data []byte) {
-		in := leat.Record{Kind: leat.Kind(kind), Type: typ, Key: key, Pos: pos, Data: data}
+	f.Add(int64(1), byte(2), "type", "key", int64(3), []byte("\xf0\x9f\x98"), []byte("data"))
+	f.Add(int64(-1), byte(0), "", "", int64(0), []byte(nil), []byte(nil))
+	f.Fuzz(func(t *testing.T, micros int64, kind byte, typ, key string, pos int64, carry, data []byte) {
+		in := leat.Record{Kind: leat.Kind(kind), Type: typ, Key: key, Pos: pos, Carry: carry, Data: data}
 		value := append(appendRecord(nil, &in, micros), data...)
 		var out leat.Record
 		if err := decodeRecord(value, &out); err != nil {
 			t.Fatal(err)
 		}
-		if n, extra, err := recordSize(value); n != int64(len(data)) || extra != int64(len(typ)+len(key)) || err != nil {
+		if n, extra, err := recordSize(value); n != int64(len(data)) || extra != int64(len(typ)+len(key)+len(carry)) || err != nil {
 			t.Errorf("recordSize: %d, %d, %v", n, extra, err)
 		}
-		if !out.Time.Equal(timeOf(micros)) || !bytes.Equal(out.Data, data) {
+		if !out.Time.Equal(timeOf(micros)) || !bytes.Equal(out.Carry, carry) || !bytes.Equal(out.Data, data) {
 			t.Errorf("%v of %v became %v", in, micros, out)
 		}
-		out.Time, out.Data = in.Time, in.Data
+		out.Time, out.Carry, out.Data = in.Time, in.Carry, in.Data
 		if !reflect.DeepEqual(in, out) {
 			t.Errorf("%v became %v", in, out)
 		}
@@ -65,11 +65,32 @@ func FuzzSmallValues(f *testing.F) {
 		if err != nil || n != a {
 			t.Errorf("counter: %d, %v", n, err)
 		}
+		head, size, known, err := decodeHead(appendHead(nil, a, micros))
+		if err != nil || head != a || size != micros || !known {
+			t.Errorf("head: %d, %d, %v, %v", head, size, known, err)
+		}
 		s, err := decodeState(appendState(nil, state))
 		if err != nil || !bytes.Equal(s, state) || s == nil {
 			t.Errorf("state: %q, %v", s, err)
 		}
 	})
+}
+
+// What earlier versions wrote reads as it did, without what they had not.
+func TestEarlierValues(t *testing.T) {
+	var rec leat.Record
+	must(t, decodeRecord([]byte("\x01\x08\x05\x10\x01\x1a\x01t\x22\x01k\x28\x07\x32\x02hi"), &rec))
+	want := leat.Record{Kind: leat.KindText, Time: timeOf(5), Type: "t", Key: "k", Pos: 7, Data: []byte("hi")}
+	if !reflect.DeepEqual(rec, want) {
+		t.Errorf("a record reads as %+v, want %+v", rec, want)
+	}
+	r, err := decodeRow([]byte("\x01\x08\x03\x10\x04\x1a\x01x\x20\x04\x28\x05\x40\x02\x48\x06\x50\x07"))
+	if err != nil || r != (row{id: 3, version: 4, contentType: "x", last: 4, lastTime: 5, records: 2, bytes: 6, end: 7}) {
+		t.Errorf("a row reads as %+v, %v", r, err)
+	}
+	if head, _, known, err := decodeHead([]byte("\x01\x08\x09")); head != 9 || known || err != nil {
+		t.Errorf("a head reads as %d, with a size: %v, %v", head, known, err)
+	}
 }
 
 // Any bytes are decoded without a panic, and an unknown field changes nothing.
@@ -85,6 +106,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeEntry(value)
 		_, _ = decodeRemoval(value)
 		_, _ = decodeCounter(value)
+		_, _, _, _ = decodeHead(value)
 		_, _ = decodeState(value)
 		for _, unknown := range [][]byte{
 			appendUint(nil, 99, 7), appendText(nil, 98, "later"), appendText(nil, 1<<40, value),

@@ -84,10 +84,11 @@ const mostCommitBytes = 1 << 30
 // admit refuses transactions that are over a limit.
 func (s *Store) admit(r *request) error {
 	for i, tx := range r.txs {
-		payload, largest := 0, 0
+		payload, largest, carry := 0, 0, 0
 		for j := range tx.Records {
 			n := len(tx.Records[j].Data)
 			payload, largest = payload+n, max(largest, n)
+			carry = max(carry, len(tx.Records[j].Carry))
 		}
 		switch o := &s.options; {
 		case largest > o.MaxRecord:
@@ -96,6 +97,8 @@ func (s *Store) admit(r *request) error {
 			r.outcomes[i].err = tooLarge("a transaction", len(tx.Records), o.MaxTxRecords, "records")
 		case payload > o.MaxTxBytes:
 			r.outcomes[i].err = tooLarge("a transaction", payload, o.MaxTxBytes, "bytes")
+		case carry > leat.MaxCarry:
+			r.outcomes[i].err = tooLarge("the carry of a record", carry, leat.MaxCarry, "bytes")
 		default:
 			r.size += payload + len(tx.Records)*recordOverhead + txOverhead
 		}

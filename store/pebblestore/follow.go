@@ -36,7 +36,7 @@ func (g *tailGroup) size() int {
 	n := 64
 	for i := range g.records {
 		r := &g.records[i]
-		n += 160 + len(r.Data) + len(r.Type) + len(r.Key)
+		n += 184 + len(r.Carry) + len(r.Data) + len(r.Type) + len(r.Key)
 	}
 	return n
 }

@@ -1,6 +1,9 @@
 package pebblestore
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/leat-dev/leat"
@@ -145,11 +148,13 @@ func (b *batch) record(name string, r *row, seq uint64, rec *leat.Record) {
 	r.last, r.lastTime = seq, b.now
 	r.records++
 	r.bytes += int64(len(rec.Data))
-	r.extra += int64(len(rec.Type) + len(rec.Key))
+	r.extra += int64(len(rec.Type) + len(rec.Key) + len(rec.Carry))
 	r.end = rec.End()
 
 	done := *rec
 	done.Stream = name
+	done.Carry = slices.Clip(bytes.Clone(rec.Carry)) // the caller may use its own again
+	done.Data = slices.Clip(rec.Data)                // so that a reader's append copies
 	done.Offset = leat.Offset{Epoch: s.epoch(), Seq: seq}
 	done.Time = timeOf(b.now)
 	b.records = append(b.records, done)

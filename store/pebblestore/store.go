@@ -79,7 +79,7 @@ func (s *Store) Head() uint64 {
 }
 
 // Size returns what the durable records of all streams take: their payloads,
-// types and keys, the stream's name for each, and about 130 bytes.
+// types, keys and carries, the stream's name for each, and about 130 bytes.
 func (s *Store) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

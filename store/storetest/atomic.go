@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -132,6 +133,8 @@ func testLimits(k *kit) {
 		return records
 	}
 	k.edge("a record", of(k.ab.MaxRecord), of(k.ab.MaxRecord+1))
+	carry := func(n int) []leat.Record { return []leat.Record{{Kind: leat.KindText, Carry: payload[:n]}} }
+	k.edge("a carry", carry(leat.MaxCarry), carry(leat.MaxCarry+1))
 	k.edge("a number of records", of(make([]int, k.ab.MaxTxRecords)...), of(make([]int, k.ab.MaxTxRecords+1)...))
 	// The largest Tx that its number of records allows.
 	var sizes []int
@@ -173,12 +176,17 @@ func testCallersMemory(k *kit) {
 	key, value := "k", []byte("value")
 	var records []leat.Record
 	var txs []store.Tx
+	start := k.s.Head()
 	info := k.info("s")
 	records = at(info, recs(min(3, k.ab.MaxTxRecords)))
+	carry := []byte("\xf0\x9f\x98")
+	records[0].Carry = carry
 	txs = []store.Tx{{Stream: "s", ContentType: "text/plain", Records: records, State: []store.Entry{{Key: key, Value: value}}}}
 	results := k.commit(txs...)
 	k.ok(results[0].Err)
 	want := append([]leat.Record(nil), records...)
+	want[0].Carry = bytes.Clone(carry)
+	copy(carry, "XXX")
 	clear(records)
 	copy(value, "XXXXX")
 	txs[0].State[0] = store.Entry{Key: "other", Value: []byte("other")}
@@ -187,21 +195,24 @@ func testCallersMemory(k *kit) {
 	results[0] = store.Result{}
 
 	k.want("what was stored from memory that was used again", k.stream("s", 0, 0), want)
+	k.want("Follow of it", k.follow(start, k.s.Head()), want)
 	state := k.infoAt(version, "s", "k", "other").State
 	if len(state) != 1 || string(state["k"]) != "value" {
 		k.Errorf("the state stored from memory that was used again is %q", state)
 	}
 }
 
-// "They and their Data are immutable and may be kept." Appending to them, and
-// to values of state, harms nobody.
+// "They, their Carry and their Data are immutable and may be kept." Appending
+// to them, and to values of state, harms nobody.
 func testReadersMemory(k *kit) {
 	// The records of one request are pieces of one buffer.
 	buffer := []byte(strings.Repeat("0123456789", 10))
 	stored := recs(20)
 	for i := range stored {
 		stored[i].Data = buffer[5*i : 5*i+5]
+		stored[i].Carry = buffer[i%4 : i%4+i%4]
 	}
+	start := k.s.Head()
 	stored = k.put("s", stored...)
 	content := string(buffer)
 	version := k.set("s", store.Tx{State: []store.Entry{
@@ -215,7 +226,7 @@ func testReadersMemory(k *kit) {
 		b, err = k.s.ReadLog(k.ctx, everything, 0, 0, plenty)
 		k.ok(err)
 		kept = append(kept, b)
-		for b, err := range k.s.Follow(k.ctx, 0) {
+		for b, err := range k.s.Follow(k.ctx, start) {
 			k.ok(err)
 			kept = append(kept, b)
 			break
@@ -223,6 +234,7 @@ func testReadersMemory(k *kit) {
 		// What is read in the second round must be as in the first.
 		for _, b := range kept {
 			for i := range b.Records {
+				_ = append(b.Records[i].Carry, "XXXX"...)
 				_ = append(b.Records[i].Data, "XXXXXXXXXXXXXXXXXXXXXXXX"...)
 			}
 			_ = append(b.Records, rec("XXX"))

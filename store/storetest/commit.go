@@ -77,6 +77,12 @@ func testRecords(k *kit) {
 			{},
 			{Data: []byte{}},
 			{Data: []byte{byte(i)}},
+			{Kind: leat.KindText, Data: []byte("h\xc3")},
+			{Kind: leat.KindText, Carry: []byte("\xc3"), Data: []byte("\xa9\xf0")},
+			{Kind: leat.KindText, Carry: []byte("\xf0"), Data: []byte("\x9f\x98")},
+			{Kind: leat.KindText, Type: "t", Key: "k2", Carry: []byte("\xf0\x9f\x98"), Data: []byte("\x80\xe2\x82")},
+			{Kind: leat.KindText, Carry: []byte("\xe2\x82")},
+			{Kind: leat.KindEnd, Type: string(leat.EndError), Data: []byte("why")},
 		}
 		stored := k.put(name, records...)
 		k.want("ReadStream of "+name, k.stream(name, 0, 0), stored)

@@ -334,7 +334,7 @@ func sound(s store.Store, b store.Batch, after uint64) error {
 // same compares records as they come out of a store with what went in.
 func same(a, b leat.Record) bool {
 	return a.Stream == b.Stream && a.Offset == b.Offset && a.Time.Equal(b.Time) && a.Kind == b.Kind &&
-		a.Type == b.Type && a.Key == b.Key && a.Pos == b.Pos && bytes.Equal(a.Data, b.Data)
+		a.Type == b.Type && a.Key == b.Key && a.Pos == b.Pos && bytes.Equal(a.Carry, b.Carry) && bytes.Equal(a.Data, b.Data)
 }
 
 // differ says how two lists of records differ, "" if they do not.
@@ -351,8 +351,8 @@ func differ(got, want []leat.Record) string {
 }
 
 func show(r leat.Record) string {
-	return fmt.Sprintf("{%.40q at %v of %v %v type %q key %q pos %d %.40q}",
-		r.Stream, r.Offset, r.Time, r.Kind, r.Type, r.Key, r.Pos, r.Data)
+	return fmt.Sprintf("{%.40q at %v of %v %v type %q key %q pos %d carry %q %.40q}",
+		r.Stream, r.Offset, r.Time, r.Kind, r.Type, r.Key, r.Pos, r.Carry, r.Data)
 }
 
 // want compares two lists of records.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -45,11 +46,29 @@ func testInfo(k *kit) {
 			k.Fatalf("after %d appends: %s", i+1, d)
 		}
 	}
+	k.infoOfEnd(info.ID, bytes)
 	if made.ID > first {
 		k.Errorf("the ID is %d, and the first record is %d", made.ID, first)
 	}
 	if other := k.info("other"); other.ID == made.ID {
 		k.Errorf("two streams have the ID %d", made.ID)
+	}
+}
+
+// infoOfEnd ends the stream of testInfo: the entry counts as a record and its
+// payload as bytes, but the content ends where it ended before.
+func (k *kit) infoOfEnd(id uint64, bytes int64) {
+	k.Helper()
+	before := k.stream("s", 0, 0)
+	end := leat.Record{Kind: leat.KindEnd, Type: string(leat.EndAborted), Data: []byte("a reason")}
+	stored := k.put("s", end)
+	info := k.latest("s", stored)
+	want := store.Info{
+		Name: "s", ID: id, Version: info.Version, ContentType: "a/b", Last: stored[0].Offset.Seq, Records: int64(len(before)) + 1,
+		Bytes: bytes + int64(len(end.Data)), End: before[len(before)-1].End(), LastTime: stored[0].Time,
+	}
+	if d := diffInfo(info, want); d != "" || stored[0].Pos != want.End {
+		k.Fatalf("after the end, which is at %d: %s", stored[0].Pos, d)
 	}
 }
 
