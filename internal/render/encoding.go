@@ -30,6 +30,12 @@ var (
 	// has no event field, since the envelope has the type: so the onmessage
 	// of an EventSource, which has no way to ask for every type, gets all.
 	SSEEnvelope frame.Encoding = &encoding{"sse-envelope", appendEnvelopeEvent}
+
+	// NDJSON writes a record as its envelope on a line.
+	NDJSON frame.Encoding = &encoding{"ndjson", appendLine}
+
+	// Bytes writes the payload of a record as it is, and nothing else.
+	Bytes frame.Encoding = &encoding{"bytes", appendPayload}
 )
 
 func (e *encoding) String() string { return e.name }
@@ -49,11 +55,13 @@ func appendEnvelopeEvent(dst []byte, r *leat.Record) []byte {
 	return mustEvent(dst, r, "", AppendEnvelope(nil, r))
 }
 
+func appendLine(dst []byte, r *leat.Record) []byte { return append(AppendEnvelope(dst, r), '\n') }
+
+func appendPayload(dst []byte, r *leat.Record) []byte { return append(dst, r.Data...) }
+
 // AppendEnvelope appends the envelope of r, a JSON object on one line, to dst.
 func AppendEnvelope(dst []byte, r *leat.Record) []byte {
-	dst = append(dst, `{"id":"`...)
-	dst = r.Offset.AppendTo(dst)
-	dst = append(dst, `","topic":`...)
+	dst = append(appendID(dst, r.Offset), `,"topic":`...)
 	dst = appendString(dst, r.Stream)
 	if r.Type != "" {
 		dst = append(dst, `,"type":`...)

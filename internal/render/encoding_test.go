@@ -84,6 +84,9 @@ func TestEnvelope(t *testing.T) {
 		if got := string(AppendEnvelope([]byte("<"), test.r)); got != "<"+test.want {
 			t.Errorf("%s:\n got %s\nwant <%s", test.name, got, test.want)
 		}
+		if got := string(NDJSON.Append([]byte("<"), test.r)); got != "<"+test.want+"\n" {
+			t.Errorf("%s: on a line\n got %q\nwant %q", test.name, got, "<"+test.want+"\n")
+		}
 		want := "id: " + id + "\ndata: " + test.want + "\n\n"
 		if got := string(SSEEnvelope.Append(nil, test.r)); got != want {
 			t.Errorf("%s: as an event\n got %q\nwant %q", test.name, got, want)
@@ -131,7 +134,8 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-// An envelope is JSON on one line and says the same as the record.
+// A line is a frame of NDJSON, an envelope, which is JSON on one line and says
+// the same as the record.
 func FuzzEnvelope(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, stream, typ, key string, kind uint8, data []byte, micro int64) {
@@ -139,10 +143,13 @@ func FuzzEnvelope(f *testing.F) {
 		if !ok {
 			return
 		}
-		text := AppendEnvelope(nil, r)
+		text, ok := bytes.CutSuffix(NDJSON.Append(nil, r), []byte("\n"))
 		var got envelope
-		if err := json.Unmarshal(text, &got); err != nil || !utf8.Valid(text) || bytes.ContainsAny(text, "\r\n\x00") {
+		if err := json.Unmarshal(text, &got); err != nil || !ok || !utf8.Valid(text) || bytes.ContainsAny(text, "\r\n\x00") {
 			t.Fatalf("%q: error %v", text, err)
+		}
+		if !bytes.Equal(AppendEnvelope(nil, r), text) {
+			t.Errorf("the line %s is not the envelope", text)
 		}
 		if got.ID != r.Offset || got.Topic != stream || got.Type != typ || got.Key != key || !got.Time.Equal(r.Time) {
 			t.Errorf("%s says %+v, the record is %+v", text, got, r)
@@ -208,10 +215,19 @@ func FuzzSSE(f *testing.F) {
 	})
 }
 
+// "Raw bytes": the payload of every kind as it is, also when it has no bytes.
+func TestBytes(t *testing.T) {
+	for _, r := range []*leat.Record{full(leat.KindText, "a\r\n\u00e9"), full(leat.KindJSON, `{"a":1}`), full(leat.KindBinary, "\x00\xff\n"), full(leat.KindBinary, "")} {
+		if got := string(Bytes.Append([]byte("<"), r)); got != "<"+string(r.Data) {
+			t.Errorf("%s: got %q, want %q", r.Kind, got, "<"+string(r.Data))
+		}
+	}
+}
+
 // Encodings tell themselves apart, and a frame is a pure function of the record.
 func TestEncodingsArePure(t *testing.T) {
 	names := map[string]bool{}
-	for _, enc := range []frame.Encoding{SSE, SSEEnvelope} {
+	for _, enc := range []frame.Encoding{SSE, SSEEnvelope, NDJSON, Bytes} {
 		if names[enc.String()] {
 			t.Errorf("two encodings are called %s", enc)
 		}
