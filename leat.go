@@ -7,7 +7,10 @@
 // package sse, the contract of a storage driver in package store.
 package leat
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // A Record is one appended message.
 //
@@ -44,12 +47,53 @@ type Record struct {
 	// ever appended to the stream before this one.
 	Pos int64
 
+	// Carry are the first bytes of an unfinished character that the record
+	// before this one ended with, at most 3. It is empty except in a text that
+	// was cut in the middle of a character. See Text.
+	Carry []byte
+
 	// Data is the payload.
 	Data []byte
 }
 
-// End returns the position of the byte after the record, r.Pos + len(r.Data).
-func (r *Record) End() int64 { return r.Pos + int64(len(r.Data)) }
+// End returns the position of the byte after the record in the stream's
+// content: r.Pos + len(r.Data), and r.Pos for a record of [KindEnd], which has
+// no content.
+func (r *Record) End() int64 {
+	if r.Kind == KindEnd {
+		return r.Pos
+	}
+	return r.Pos + int64(len(r.Data))
+}
+
+// Text returns the payload of a text record as whole characters: Carry and
+// Data, without an unfinished character at the end, which is the Carry of the
+// record that comes next. So the texts of all records together are the text of
+// the stream, wherever it was cut. The caller must not change it.
+func (r *Record) Text() []byte {
+	text := r.Data
+	if len(r.Carry) > 0 {
+		text = append(r.Carry[:len(r.Carry):len(r.Carry)], r.Data...)
+	}
+	return text[:len(text)-Unfinished(text)]
+}
+
+// Unfinished returns how many bytes at the end of text are the beginning of a
+// character in UTF-8 that more bytes could finish: 0 to 3.
+func Unfinished(text []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+		switch c := text[len(text)-n]; {
+		case c < utf8.RuneSelf:
+			return 0
+		case utf8.RuneStart(c):
+			if utf8.FullRune(text[len(text)-n:]) {
+				return 0 // a whole character, or one that nothing can finish
+			}
+			return n
+		}
+	}
+	return 0
+}
 
 // A Kind says how the payload of a record reads.
 type Kind uint8
@@ -60,16 +104,40 @@ const (
 	KindBinary Kind = 0 // any bytes
 	KindText   Kind = 1 // UTF-8 text
 	KindJSON   Kind = 2 // one JSON text in UTF-8, without insignificant white space
+
+	// KindEnd is the end of the stream: an entry of the log that no content
+	// belongs to. Its Type is an [EndState], its Data the reason, a text that
+	// may be empty. Nothing is appended to the stream after it.
+	KindEnd Kind = 3
 )
 
-// String returns "binary", "text" or "json".
+// String returns "binary", "text", "json" or "end".
 func (k Kind) String() string {
 	switch k {
 	case KindText:
 		return "text"
 	case KindJSON:
 		return "json"
+	case KindEnd:
+		return "end"
 	default:
 		return "binary"
 	}
 }
+
+// An EndState says how a stream ended.
+type EndState string
+
+// The end states. Publishers end a stream as complete, aborted or error; the
+// others are the server's.
+const (
+	EndComplete  EndState = "complete"  // all was appended
+	EndAborted   EndState = "aborted"   // the publisher gave up
+	EndError     EndState = "error"     // the publisher failed; the reason says how
+	EndTruncated EndState = "truncated" // the publisher's connection broke before it was done
+	EndDeleted   EndState = "deleted"   // the stream was deleted
+	EndExpired   EndState = "expired"   // the stream was deleted because its time had come
+)
+
+// Gone reports whether an end in this state leaves nothing to read.
+func (e EndState) Gone() bool { return e == EndDeleted || e == EndExpired }

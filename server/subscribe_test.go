@@ -12,6 +12,7 @@ import (
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/server"
 	"github.com/leat-dev/leat/sse"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // until reads events up to one whose data is last, and returns the data of
@@ -201,7 +202,7 @@ func TestGaps(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
-		if err := s.st.Drop(t.Context(), "b"); err != nil {
+		if err := storetest.Drop(t.Context(), s.st, "b"); err != nil {
 			t.Fatal(err)
 		}
 		r := s.subscribe("topic=b", "Last-Event-ID", ids[1])

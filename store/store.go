@@ -116,11 +116,24 @@ type Store interface {
 	// Commit. Removing nothing is not an error and leaves no trace.
 	Trim(ctx context.Context, name string, through uint64) error
 
-	// Drop removes a stream, its records, state and due time. A stream made
-	// later with the same name has a new ID and shares nothing with it, but
-	// Removed goes on telling what was lost. Dropping what does not exist is
-	// not an error.
-	Drop(ctx context.Context, name string) error
+	// Drop removes a stream, its records, state and due time, if it has the
+	// version given; otherwise the error is ErrConflict, returned only when
+	// the version that won is durable. A stream made later with the same name
+	// has a new ID and shares nothing with it, but Removed goes on telling
+	// what was lost. Dropping what does not exist is not an error.
+	Drop(ctx context.Context, name string, version uint64) error
+
+	// Seek finds a byte of a stream's content: it returns the first retained
+	// record whose End is greater than pos, as its sequence and its Pos. Pos is
+	// greater than the pos asked for if what was there is gone. Without such a
+	// record both are 0. It looks at a number of records that grows as the
+	// logarithm of all there are.
+	Seek(ctx context.Context, name string, pos int64) (seq uint64, start int64, err error)
+
+	// Size returns how many bytes the retained records of all streams take:
+	// their payloads and what the driver estimates that it keeps with each. It
+	// costs nothing, and Trim and Drop lower it by the time they return.
+	Size() int64
 
 	// Due returns up to limit streams whose due time is now or earlier,
 	// earliest first. It reads nothing about the others.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // A campaign is several journals over one store, with callers that publish as
@@ -262,7 +263,7 @@ func TestCampaign(t *testing.T) {
 			c.run(8, calls)
 			c.check()
 			for _, name := range []string{"s0", "s1", "s2", "pace"} {
-				if err := st.Drop(context.Background(), name); err != nil {
+				if err := storetest.Drop(context.Background(), st, name); err != nil {
 					t.Fatal(err)
 				}
 			}

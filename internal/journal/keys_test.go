@@ -12,6 +12,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // wantDuplicate checks that a result is that of a record stored before.
@@ -149,7 +150,7 @@ func TestKeysOfRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantDuplicate(t, must(t, j, keyed("a", "k", "x"))[0], first[0])
-		if err := st.Drop(ctx, "a"); err != nil {
+		if err := storetest.Drop(ctx, st, "a"); err != nil {
 			t.Fatal(err)
 		}
 		if must(t, j, keyed("a", "k", "3"))[0].Duplicate {
@@ -157,7 +158,7 @@ func TestKeysOfRemoved(t *testing.T) {
 		}
 		// And the same with a stream that is there again.
 		other := open(t, st, Options{Now: c.Now})
-		if err := st.Drop(ctx, "a"); err != nil {
+		if err := storetest.Drop(ctx, st, "a"); err != nil {
 			t.Fatal(err)
 		}
 		must(t, other, Append{Stream: "a", ContentType: "image/png"})
@@ -173,12 +174,12 @@ func TestRefusalIsConfirmed(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
 		j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
 		must(t, j, text("a", "1"))
-		if err := st.Drop(context.Background(), "a"); err != nil {
+		if err := storetest.Drop(context.Background(), st, "a"); err != nil {
 			t.Fatal(err)
 		}
 		png := Append{Stream: "a", ContentType: "image/png", Data: []byte("2")}
 		must(t, j, png)
-		if err := st.Drop(context.Background(), "a"); err != nil {
+		if err := storetest.Drop(context.Background(), st, "a"); err != nil {
 			t.Fatal(err)
 		}
 		must(t, other, text("a", "3"))
@@ -323,7 +324,7 @@ func TestForgottenWhileWaiting(t *testing.T) {
 		waitQueued(t, j, "b", 1)
 
 		for _, name := range []string{"a", "b"} {
-			if err := st.Drop(ctx, name); err != nil {
+			if err := storetest.Drop(ctx, st, name); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -368,7 +369,7 @@ func TestForgottenWhileCommitting(t *testing.T) {
 		must(t, other, text("a", "0"))
 		committing := appendAll(ctx, j, []Append{keyed("a", "k", "1")})
 		<-stored
-		if err := st.Drop(ctx, "a"); err != nil {
+		if err := storetest.Drop(ctx, st, "a"); err != nil {
 			t.Fatal(err)
 		}
 		must(t, other, Append{Stream: "a", ContentType: "text/plain; charset=utf-8", Data: []byte("2")})

@@ -15,6 +15,7 @@ import (
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // "Joining history to live under concurrent appends and trims, no gap, no
@@ -234,7 +235,7 @@ func (c *campaign) drop(stream string) {
 	defer c.locks[stream].Unlock()
 	records := c.book.of(stream)
 	done := c.book.remove(stream, records[len(records)-1].Offset.Seq)
-	if err := c.st.Drop(c.ctx, stream); err != nil {
+	if err := storetest.Drop(c.ctx, c.st, stream); err != nil {
 		c.t.Error(err)
 	}
 	done()

@@ -90,6 +90,27 @@ func (b *backward) merge(lists []*ordered[*entry]) {
 	b.from = 0
 }
 
+// Seek implements [store.Store].
+func (s *Store) Seek(ctx context.Context, name string, at int64) (seq uint64, start int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, 0, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.open(); err != nil {
+		return 0, 0, err
+	}
+	st := s.streams[name]
+	if st == nil {
+		return 0, 0, nil
+	}
+	e, ok := st.records.get(st.records.seek(func(e *entry) bool { return e.end() <= at }))
+	if !ok {
+		return 0, 0, nil
+	}
+	return e.seq, e.pos, nil
+}
+
 // At implements [store.Store].
 func (s *Store) At(ctx context.Context, t time.Time) (uint64, error) {
 	if err := ctx.Err(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
 	"github.com/leat-dev/leat/store/memstore"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // BenchmarkIdleStreams measures the memory of 100,000 streams that nobody
@@ -45,7 +46,7 @@ func BenchmarkIdleStreams(b *testing.B) {
 					case "trimmed":
 						err = s.Trim(ctx, txs[0].Stream, s.Head())
 					case "dropped":
-						err = s.Drop(ctx, txs[0].Stream)
+						err = storetest.Drop(ctx, s, txs[0].Stream)
 					}
 					if err != nil {
 						b.Fatal(err)

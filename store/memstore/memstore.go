@@ -64,7 +64,7 @@ type Store struct {
 	closed   bool
 	wake     chan struct{} // closed at the next commit; nil if nobody waits
 	lastTime int64         // of the newest record, in microseconds since 1970
-	bytes    int64         // what counts towards maxBytes
+	bytes    int64         // what Size returns, which counts towards maxBytes
 	order    uint64        // the number of removals so far
 	log      ordered[*entry]
 	streams  map[string]*stream
@@ -117,6 +117,13 @@ func (s *Store) Epochs() store.Epochs { return s.epochs }
 
 // Head implements [store.Store].
 func (s *Store) Head() uint64 { return s.head.Load() }
+
+// Size implements [store.Store]. It is what Options.MaxBytes bounds.
+func (s *Store) Size() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.bytes
+}
 
 // Health implements [store.Store].
 func (s *Store) Health() error {

@@ -132,8 +132,8 @@ func TestMaxBytes(t *testing.T) {
 	}
 	for _, remove := range []func() error{
 		func() error { return s.Trim(ctx, "s", stored[0].Offset.Seq) },
-		func() error { return s.Drop(ctx, "big") },
-		func() error { return s.Drop(ctx, "big") },
+		func() error { return storetest.Drop(ctx, s, "big") },
+		func() error { return storetest.Drop(ctx, s, "big") },
 	} {
 		if err := remove(); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestRemovedMemoryIsFreed(t *testing.T) {
 	if n := alive(trimmed); n > 0 {
 		t.Errorf("%d of %d trimmed payloads are held", n, len(trimmed))
 	}
-	if err := s.Drop(ctx, "dropped"); err != nil {
+	if err := storetest.Drop(ctx, s, "dropped"); err != nil {
 		t.Fatal(err)
 	}
 	if n := alive(dropped); n > 0 {
@@ -211,7 +211,7 @@ func TestNoLeak(t *testing.T) {
 					t.Fatal(err)
 				}
 				put(t, s, fmt.Sprint("short lived ", i%7), nil)
-				if err := s.Drop(ctx, fmt.Sprint("short lived ", i%7)); err != nil {
+				if err := storetest.Drop(ctx, s, fmt.Sprint("short lived ", i%7)); err != nil {
 					t.Fatal(err)
 				}
 			}

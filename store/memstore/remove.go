@@ -18,27 +18,30 @@ const removeStep = 256
 // Trim implements [store.Store]. The records are gone at once for every
 // reader; their places in the log are given back step by step.
 func (s *Store) Trim(ctx context.Context, name string, through uint64) error {
-	return s.remove(ctx, func() [][]*entry {
+	return s.remove(ctx, func() ([][]*entry, error) {
 		st := s.streams[name]
 		if st == nil {
-			return nil
+			return nil, nil
 		}
 		first, ok := st.records.get(pos{})
 		if !ok || first.seq > through {
-			return nil
+			return nil, nil
 		}
-		return s.hideBefore(st, st.after(through))
+		return s.hideBefore(st, st.after(through)), nil
 	})
 }
 
 // Drop implements [store.Store].
-func (s *Store) Drop(ctx context.Context, name string) error {
-	return s.remove(ctx, func() [][]*entry {
-		st := s.streams[name]
-		if st == nil {
-			return nil
+func (s *Store) Drop(ctx context.Context, name string, version uint64) error {
+	return s.remove(ctx, func() ([][]*entry, error) {
+		switch st := s.streams[name]; {
+		case st == nil:
+			return nil, nil
+		case st.version != version:
+			return nil, store.ErrConflict
+		default:
+			return s.hideDropped(st), nil
 		}
-		return s.hideDropped(st)
 	})
 }
 
@@ -70,7 +73,7 @@ func (s *Store) hideBefore(st *stream, p pos) [][]*entry {
 // remove calls hide under the lock and then takes what it returns, which is
 // hidden from readers by now, off the log in small steps, so that commits
 // need not wait for the removal of a million records.
-func (s *Store) remove(ctx context.Context, hide func() [][]*entry) error {
+func (s *Store) remove(ctx context.Context, hide func() ([][]*entry, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (s *Store) remove(ctx context.Context, hide func() [][]*entry) error {
 	}
 	defer s.calls.Done()
 	s.mu.Lock()
-	gone := hide()
+	gone, err := hide()
 	s.mu.Unlock()
 	for _, chunk := range gone {
 		for part := range slices.Chunk(chunk, removeStep) {
@@ -91,7 +94,7 @@ func (s *Store) remove(ctx context.Context, hide func() [][]*entry) error {
 			s.mu.Unlock()
 		}
 	}
-	return nil
+	return err
 }
 
 // Removed implements [store.Store].

@@ -81,7 +81,15 @@ func (e *entry) before(other *entry) bool { return e.seq < other.seq }
 // removed holds for an entry that is only waiting to be taken off the log.
 func (e *entry) removed() bool { return e.seq <= e.stream.gone }
 
-// size is what e counts towards Options.MaxBytes.
+// end is the position after e in the stream's content. See leat.Record.End.
+func (e *entry) end() int64 {
+	if e.kind == leat.KindEnd {
+		return e.pos
+	}
+	return e.pos + int64(len(e.data))
+}
+
+// size is what e counts towards Options.MaxBytes, and in Size.
 func (e *entry) size() int64 { return size(len(e.data), len(e.typ), len(e.key)) }
 
 func size(data, typ, key int) int64 { return int64(data + typ + key + 130) }

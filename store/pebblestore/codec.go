@@ -125,7 +125,7 @@ func (f *fields) take(n uint64) []byte {
 	return b
 }
 
-// appendRow appends the value of a stream row. 12 fields; see decodeRow.
+// appendRow appends the value of a stream row. 13 fields; see decodeRow.
 func appendRow(dst []byte, r *row) []byte {
 	dst = append(dst, valueVersion)
 	dst = appendUint(dst, 1, r.id)
@@ -143,7 +143,7 @@ func appendRow(dst []byte, r *row) []byte {
 		dst = binary.AppendUvarint(dst, 11<<3|wireVarint)
 		dst = binary.AppendUvarint(dst, uint64(r.due))
 	}
-	return dst
+	return appendUint(dst, 12, uint64(r.extra))
 }
 
 func decodeRow(value []byte) (row, error) {
@@ -173,6 +173,8 @@ func decodeRow(value []byte) (row, error) {
 			r.end = int64(f.u)
 		case 11:
 			r.due, r.hasDue = int64(f.u), true
+		case 12:
+			r.extra = int64(f.u)
 		}
 	}
 	return r, f.err
@@ -222,16 +224,19 @@ func decodeRecord(value []byte, r *leat.Record) error {
 	return f.err
 }
 
-// payloadSize returns the length of a record's data.
-func payloadSize(value []byte) (int64, error) {
-	n := 0
+// recordSize returns how many bytes a record adds to the bytes and the extra
+// of its stream's row.
+func recordSize(value []byte) (bytes, extra int64, err error) {
 	f := readFields(value)
 	for f.next() {
-		if f.number == 6 {
-			n = len(f.b)
+		switch f.number {
+		case 3, 4:
+			extra += int64(len(f.b))
+		case 6:
+			bytes = int64(len(f.b))
 		}
 	}
-	return int64(n), f.err
+	return bytes, extra, f.err
 }
 
 // An entry of the log index says which stream a sequence belongs to. size,
@@ -317,6 +322,27 @@ func decodeCounter(value []byte) (uint64, error) {
 		}
 	}
 	return n, f.err
+}
+
+// appendHead and decodeHead are for the value of keyHead: the last sequence,
+// and what the records of all streams take. known is false if the size is not
+// there, as in a store that was last written by something that did not count.
+func appendHead(dst []byte, head uint64, size int64) []byte {
+	dst = binary.AppendUvarint(appendCounter(dst, head), 2<<3|wireVarint)
+	return binary.AppendUvarint(dst, uint64(size)) // written even if it is zero
+}
+
+func decodeHead(value []byte) (head uint64, size int64, known bool, err error) {
+	f := readFields(value)
+	for f.next() {
+		switch f.number {
+		case 1:
+			head = f.u
+		case 2:
+			size, known = int64(f.u), true
+		}
+	}
+	return head, size, known, f.err
 }
 
 // appendState and decodeState are for a value of a stream's keyed state.

@@ -18,7 +18,7 @@ func FuzzRow(f *testing.F) {
 		if !due {
 			d = 0
 		}
-		in := row{a, b, text, a + 1, c, b + 1, a ^ b, c + 1, c + 2, c + 3, d, due}
+		in := row{a, b, text, a + 1, c, b + 1, a ^ b, c + 1, c + 2, c + 3, c + 4, d, due}
 		out, err := decodeRow(appendRow(nil, &in))
 		if err != nil || out != in {
 			t.Errorf("%+v became %+v, %v", in, out, err)
@@ -36,8 +36,8 @@ func FuzzRecord(f *testing.F) {
 		if err := decodeRecord(value, &out); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := payloadSize(value); n != int64(len(data)) || err != nil {
-			t.Errorf("payloadSize: %d, %v", n, err)
+		if n, extra, err := recordSize(value); n != int64(len(data)) || extra != int64(len(typ)+len(key)) || err != nil {
+			t.Errorf("recordSize: %d, %d, %v", n, extra, err)
 		}
 		if !out.Time.Equal(timeOf(micros)) || !bytes.Equal(out.Data, data) {
 			t.Errorf("%v of %v became %v", in, micros, out)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 func isLogSync(o op) bool { return o.is("sync", ".log") }
@@ -86,8 +87,8 @@ func TestSideEffects(t *testing.T) {
 		})
 		does("a trim", once, func() { must(t, s.Trim(background, "s", s.Head())) })
 		does("a trim of nothing", "", func() { must(t, s.Trim(background, "s", s.Head())) })
-		does("a drop", once+" "+once, func() { must(t, s.Drop(background, "s/1")) })
-		does("a drop of nothing", "", func() { must(t, s.Drop(background, "s/1")) })
+		does("a drop", once+" "+once, func() { must(t, storetest.Drop(background, s, "s/1")) })
+		does("a drop of nothing", "", func() { must(t, storetest.Drop(background, s, "s/1")) })
 	}
 }
 
@@ -123,7 +124,7 @@ func TestDropAndAppendInOneGroup(t *testing.T) {
 	// The queue's order is the order in which these are begun.
 	results := make([]chan error, 3)
 	for i, do := range []func() error{
-		func() error { return s.Drop(background, "s") },
+		func() error { return s.Drop(background, "s", old) },
 		func() error { return commitOne(s, store.Tx{Stream: "s", Version: old, Records: text("late")}) },
 		func() error { return commitOne(s, store.Tx{Stream: "s", Records: text("new")}) },
 	} {
@@ -158,7 +159,7 @@ func TestCommitAndContexts(t *testing.T) {
 	}
 	must(t, s.Close())
 	for what, err := range map[string]error{
-		"Commit": commitOne(s, store.Tx{Stream: "s"}), "Trim": s.Trim(background, "s", 1), "Drop": s.Drop(background, "s"), "Health": s.Health(),
+		"Commit": commitOne(s, store.Tx{Stream: "s"}), "Trim": s.Trim(background, "s", 1), "Drop": s.Drop(background, "s", 1), "Health": s.Health(),
 	} {
 		if leat.CodeOf(err) != leat.CodeUnavailable {
 			t.Errorf("%s after Close: %v", what, err)

@@ -22,6 +22,7 @@ type batch struct {
 	now   int64 // the time of all records of the group, microseconds
 	head  uint64
 	order uint64
+	size  int64
 
 	records    []leat.Record
 	superseded []pastRemoval // entries of kind kindRemoval that were replaced
@@ -36,6 +37,7 @@ func (s *Store) newBatch() *batch {
 		now:   max(s.options.Now().UnixMicro(), s.lastTime),
 		head:  s.head,
 		order: s.order,
+		size:  s.size,
 	}
 }
 
@@ -62,13 +64,13 @@ func (b *batch) add(r *request) {
 // seal adds the counters.
 func (b *batch) seal() {
 	s := b.s
-	if s.head != b.head {
-		b.put(keyHead, appendCounter(s.scratch.value[:0], s.head))
+	if s.head != b.head || s.size != b.size {
+		b.put(keyHead, appendHead(s.scratch.value[:0], s.head, s.size))
 	}
 	if s.order != b.order {
 		b.put(keyOrder, appendCounter(s.scratch.value[:0], s.order))
 	}
-	b.head, b.order = s.head, s.order
+	b.head, b.order, b.size = s.head, s.order, s.size
 	if len(b.records) > 0 {
 		s.lastTime = b.now
 	}
@@ -102,9 +104,11 @@ func (b *batch) tx(tx *store.Tx, o *outcome) error {
 		*r = row{id: o.first, contentType: tx.ContentType}
 	}
 	r.version = s.head
+	s.size -= r.size(tx.Stream)
 	for i := range tx.Records {
 		b.record(tx.Stream, r, o.first+uint64(i), &tx.Records[i])
 	}
+	s.size += r.size(tx.Stream)
 	for _, e := range tx.State {
 		s.scratch.key = stateKey(s.scratch.key, r.id, e.Key)
 		if e.Value == nil {
@@ -141,6 +145,7 @@ func (b *batch) record(name string, r *row, seq uint64, rec *leat.Record) {
 	r.last, r.lastTime = seq, b.now
 	r.records++
 	r.bytes += int64(len(rec.Data))
+	r.extra += int64(len(rec.Type) + len(rec.Key))
 	r.end = rec.End()
 
 	done := *rec
@@ -183,8 +188,11 @@ func (b *batch) trim(t *trimStep) error {
 		s.scratch.key = indexKey(s.scratch.key, seq)
 		b.remove(s.scratch.key)
 	}
+	s.size -= r.size(t.name)
 	r.records -= int64(len(t.seqs))
 	r.bytes -= t.bytes
+	r.extra = max(0, r.extra-t.extra) // a row from before it was counted has none
+	s.size += r.size(t.name)
 	b.removed(t.name, r, through, false)
 	b.row(t.name, r)
 	return nil
@@ -195,8 +203,11 @@ func (b *batch) trim(t *trimStep) error {
 func (b *batch) drop(d *dropStep) error {
 	s := b.s
 	r, err := s.row(d.name)
-	if err != nil || r.version == 0 {
+	switch {
+	case err != nil || r.version == 0:
 		return err
+	case r.version != d.version:
+		return store.ErrConflict
 	}
 	d.id, d.head = r.id, s.head
 	for _, first := range [][]byte{recordKey(nil, r.id, 0), stateKey(nil, r.id, "")} {
@@ -211,6 +222,7 @@ func (b *batch) drop(d *dropStep) error {
 	} else {
 		s.order++ // it counts, but no reader has lost anything
 	}
+	s.size -= r.size(d.name)
 	s.rows.put(d.name, &row{})
 	return nil
 }
@@ -232,7 +244,7 @@ func (b *batch) removed(name string, r *row, through uint64, dropped bool) {
 
 // publish makes a durable batch visible.
 func (s *Store) publish(b *batch) {
-	next := &view{snap: s.db.NewSnapshot(), head: b.head, order: b.order, refs: 1}
+	next := &view{snap: s.db.NewSnapshot(), head: b.head, order: b.order, size: b.size, refs: 1}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved := s.view.head != next.head

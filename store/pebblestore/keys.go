@@ -18,7 +18,8 @@ const (
 
 // The keys of kind kindMeta. head is the last sequence that was ever
 // assigned: it follows from no other key once a stream whose Tx had no
-// records is dropped, or the end of the log is trimmed.
+// records is dropped, or the end of the log is trimmed. Beside it stands what
+// all records take, which would otherwise be the sum over all rows.
 var (
 	keyFormat = []byte("mformat")
 	keyOrder  = []byte("morder")

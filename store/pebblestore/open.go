@@ -167,7 +167,7 @@ func (s *Store) begin() error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	_ = b.Set(keyFormat, appendCounter(nil, layoutVersion), nil)
-	_ = b.Set(keyHead, appendCounter(nil, s.head), nil)
+	_ = b.Set(keyHead, appendHead(nil, s.head, s.size), nil)
 	_ = b.Set(epochKey(nil, epoch), appendCounter(nil, s.head), nil)
 	if err := s.apply(b); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *Store) begin() error {
 			return err
 		}
 	}
-	s.view = &view{snap: s.db.NewSnapshot(), head: s.head, order: s.order, refs: 1}
+	s.view = &view{snap: s.db.NewSnapshot(), head: s.head, order: s.order, size: s.size, refs: 1}
 	s.tail = tail{limit: s.options.TailSize, start: s.head}
 	s.past.floor = s.order
 	return nil
@@ -213,7 +213,7 @@ func (s *Store) checkFormat() error {
 
 // loadCounters reads the epochs and what the committer counts.
 func (s *Store) loadCounters() (err error) {
-	if s.head, err = s.counter(keyHead); err != nil {
+	if err = s.loadHead(); err != nil {
 		return err
 	}
 	if s.order, err = s.counter(keyOrder); err != nil {
@@ -246,6 +246,36 @@ func (s *Store) loadCounters() (err error) {
 			return err
 		}
 		s.lastTime = e.micros
+	}
+	return it.Error()
+}
+
+// loadHead reads the head and the size. A store that has no size yet is
+// counted, once.
+func (s *Store) loadHead() error {
+	value, closer, err := s.db.Get(keyHead)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	known := false
+	if s.head, s.size, known, err = decodeHead(value); err != nil || known {
+		return err
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindRow}, UpperBound: []byte{kindRow + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		r, err := rowAt(it)
+		if err != nil {
+			return err
+		}
+		s.size += r.size(string(it.Key()[1:]))
 	}
 	return it.Error()
 }

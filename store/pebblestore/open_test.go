@@ -19,6 +19,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // refused opens a directory that must be refused, with advice, and without
@@ -181,7 +182,7 @@ func TestReopenGoesOn(t *testing.T) {
 		}
 		last = r.Time
 		must(t, commitOne(s, store.Tx{Stream: "gone"}))
-		must(t, s.Drop(ctx, "gone"))
+		must(t, storetest.Drop(ctx, s, "gone"))
 		epochs, head = es, s.Head()
 		now = now.Add(-time.Second)
 		must(t, s.Close())

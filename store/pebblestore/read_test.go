@@ -96,7 +96,7 @@ func TestEntriesWithoutRecords(t *testing.T) {
 		mustAppend(t, s, "b/x", fmt.Sprint(i))
 	}
 	// Drop without its last step.
-	must(t, s.submit(&request{drop: &dropStep{name: "b/x"}, size: txOverhead, done: make(chan struct{})}))
+	must(t, s.submit(&request{drop: &dropStep{name: "b/x", version: version(t, s, "b/x")}, size: txOverhead, done: make(chan struct{})}))
 	equal(t, "entries", indexEntries(t, s), 40)
 	mustAppend(t, s, "b/x", "new")
 	for _, topics := range [][]string{{"**"}, {"*/x"}} {
@@ -132,7 +132,7 @@ func TestDropSweepsTheIndex(t *testing.T) {
 	must(t, err)
 	mustAppend(t, s, "s", "late")
 	mustAppend(t, s, "kept", "y")
-	d := &dropStep{name: "s"}
+	d := &dropStep{name: "s", version: version(t, s, "s")}
 	must(t, s.submit(&request{drop: d, size: txOverhead, done: make(chan struct{})}))
 	must(t, s.sweep(background, v, d))
 	s.release(v)

@@ -20,6 +20,7 @@ type row struct {
 	trimOrder   uint64 // order of the newest removal
 	records     int64
 	bytes       int64
+	extra       int64 // bytes of types, keys and carries
 	end         int64
 	due         int64
 	hasDue      bool
@@ -44,6 +45,12 @@ func (r *row) info(name string) store.Info {
 		info.Due = timeOf(r.due)
 	}
 	return info
+}
+
+// size returns what the records of a stream of that name take in Store.Size.
+// The name stands in each entry of the log index.
+func (r *row) size(name string) int64 {
+	return r.bytes + r.extra + r.records*int64(recordOverhead+len(name))
 }
 
 // setDue changes when the row is due; the zero time means never.

@@ -106,6 +106,64 @@ func (r *reader) mergeBack(sources []source, n int) (uint64, error) {
 	return seqs[len(seqs)-n] - 1, nil
 }
 
+// Seek finds a byte of a stream's content. See [store.Store].
+func (s *Store) Seek(ctx context.Context, name string, pos int64) (seq uint64, start int64, err error) {
+	v, err := s.acquire(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.release(v)
+	r := &reader{s: s, v: v, ctx: ctx, upTo: v.head}
+	seq, start, err = r.seek(name, pos)
+	return seq, start, s.wrap("looking up a position", err)
+}
+
+// seek searches the records of one stream, whose positions never decrease.
+func (r *reader) seek(name string, pos int64) (seq uint64, start int64, err error) {
+	src, err := r.source(name, 0)
+	if err != nil || src.name == "" {
+		return 0, 0, err
+	}
+	it, err := r.v.newIter(recordKey(nil, src.id, src.first), recordKey(nil, src.id, src.last+1))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer it.Close()
+	// Every record before lo ends too early, none from hi on does; seq is the
+	// first of those, once one is known. As in at, a probe takes the first
+	// record at or after the middle.
+	lo, hi := src.first, src.last+1
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		r.batch.Keys++
+		r.key = recordKey(r.key, src.id, mid)
+		if !it.SeekGE(r.key) {
+			if err := it.Error(); err != nil {
+				return 0, 0, err
+			}
+			hi = mid
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, 0, err
+		}
+		var rec leat.Record
+		if err := decodeRecord(value, &rec); err != nil {
+			return 0, 0, err
+		}
+		if rec.End() <= pos {
+			lo = recordSeq(it.Key()) + 1
+		} else {
+			hi, seq, start = mid, recordSeq(it.Key()), rec.Pos
+		}
+		if r.ctx.Err() != nil {
+			return 0, 0, r.ctx.Err()
+		}
+	}
+	return seq, start, nil
+}
+
 // At finds a position by time. See [store.Store].
 func (s *Store) At(ctx context.Context, t time.Time) (uint64, error) {
 	v, err := s.acquire(ctx)

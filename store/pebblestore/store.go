@@ -32,6 +32,7 @@ type Store struct {
 	scratch  scratch
 	head     uint64 // last sequence assigned
 	order    uint64 // number of removals
+	size     int64  // what all records take
 	lastTime int64  // time of the newest record, microseconds
 
 	// failure is nil until the first failure.
@@ -75,6 +76,14 @@ func (s *Store) Head() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view.head
+}
+
+// Size returns what the durable records of all streams take: their payloads,
+// types and keys, the stream's name for each, and about 130 bytes.
+func (s *Store) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view.size
 }
 
 // Health returns nil while the store takes writes.
@@ -157,6 +166,7 @@ type view struct {
 	snap  *pebble.Snapshot
 	head  uint64
 	order uint64
+	size  int64
 
 	// Guarded by Store.mu: one for being Store.view, one for each reader.
 	refs int

@@ -17,13 +17,16 @@ type trimStep struct {
 	after uint64   // Trimmed of the row when the records were found
 	seqs  []uint64 // the oldest records of the stream, at least one
 	bytes int64    // their payload
+	extra int64    // their types, keys and carries
 
 	stale bool // set by the committer: find them again
 }
 
 // A dropStep removes a stream.
 type dropStep struct {
-	name string // static
+	// Static.
+	name    string
+	version uint64
 
 	// Set by the committer.
 	id   uint64 // of the stream that was removed, 0 if there was none
@@ -87,12 +90,13 @@ func (s *Store) findOldest(ctx context.Context, name string, through uint64) (*t
 		if err != nil {
 			return nil, false, err
 		}
-		n, err := payloadSize(value)
+		bytes, extra, err := recordSize(value)
 		if err != nil {
 			return nil, false, err
 		}
 		step.seqs = append(step.seqs, seq)
-		step.bytes += n
+		step.bytes += bytes
+		step.extra += extra
 	}
 	return step, false, it.Error()
 }
@@ -108,7 +112,7 @@ func (s *Store) findOldest(ctx context.Context, name string, through uint64) (*t
 //
 // A crash before the last step leaves entries that lead nowhere; readers skip
 // them.
-func (s *Store) Drop(ctx context.Context, name string) error {
+func (s *Store) Drop(ctx context.Context, name string, version uint64) error {
 	v, err := s.acquire(ctx)
 	if err != nil {
 		return err
@@ -117,7 +121,7 @@ func (s *Store) Drop(ctx context.Context, name string) error {
 	if err := s.Health(); err != nil {
 		return err
 	}
-	step := &dropStep{name: name}
+	step := &dropStep{name: name, version: version}
 	if err := s.submit(&request{drop: step, size: txOverhead, done: make(chan struct{})}); err != nil {
 		return err
 	}

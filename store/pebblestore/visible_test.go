@@ -99,7 +99,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 			return commitOne(s, store.Tx{Stream: "a", Version: v, State: []store.Entry{{Key: "k"}}})
 		}},
 		{"trim", func(s *Store, _ uint64) error { return s.Trim(ctx, "a", s.Head()) }},
-		{"drop", func(s *Store, _ uint64) error { return s.Drop(ctx, "a") }},
+		{"drop", func(s *Store, v uint64) error { return s.Drop(ctx, "a", v) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProbe(vfs.NewMem())

@@ -164,7 +164,7 @@ func (k *kit) edge(what string, allowed, refused []leat.Record) {
 	if info := k.info(what); info.Last != stored[len(stored)-1].Offset.Seq {
 		k.Errorf("%s over the limit left a trace: %+v", what, info)
 	}
-	k.ok(k.s.Drop(k.ctx, what))
+	k.ok(Drop(k.ctx, k.s, what))
 }
 
 // "A driver keeps no slice of the caller's after Commit has returned, except
@@ -241,7 +241,7 @@ func testReadersMemory(k *kit) {
 	}
 	k.put("s", recs(20)...)
 	k.ok(k.s.Trim(k.ctx, "s", stored[9].Offset.Seq))
-	k.ok(k.s.Drop(k.ctx, "s"))
+	k.ok(Drop(k.ctx, k.s, "s"))
 	for _, b := range kept {
 		k.want("records that were kept", b.Records, stored[:len(b.Records)])
 	}

@@ -209,7 +209,7 @@ func testFollowTrimmed(k *kit) {
 	for b, err := range k.s.Follow(k.ctx, 0) {
 		k.ok(err)
 		k.ok(w.take(r, b))
-		k.ok(k.s.Drop(k.ctx, "dropped"))
+		k.ok(Drop(k.ctx, k.s, "dropped"))
 		if w.ended(r) {
 			break
 		}

@@ -19,8 +19,8 @@ type ForeignOptions struct {
 	// the caller's goroutines are.
 	Seed uint64
 
-	// Rivalry is how many of 100 Txs meet the second writer: it changes the
-	// stream just before. 0 means 20.
+	// Rivalry is how many of 100 Txs and Drops meet the second writer: it
+	// changes the stream just before. 0 means 20.
 	Rivalry int
 
 	// Write makes what the second writer commits, from what is known of the
@@ -142,6 +142,14 @@ func (f *foreign) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, e
 		results[index[i]] = result
 	}
 	return results, nil
+}
+
+// Drop meets the second writer as a Commit does.
+func (f *foreign) Drop(ctx context.Context, name string, version uint64) error {
+	if err := f.rival(ctx, []store.Tx{{Stream: name, Version: version}}); err != nil {
+		return err
+	}
+	return f.Store.Drop(ctx, name, version)
 }
 
 // rival lets the second writer change some of the streams that are about to

@@ -107,7 +107,7 @@ func (h *history) act(k *kit, rnd *rand.Rand) error {
 	switch i := rnd.IntN(20); {
 	case i == 0 && now.exists:
 		h.begin(p, event{drop: true})
-		return h.end(p, 0, k.s.Drop(k.ctx, name))
+		return h.end(p, 0, Drop(k.ctx, k.s, name))
 	case i < 4 && len(now.records) > 0:
 		count := 1 + rnd.IntN(len(now.records))
 		h.begin(p, event{trim: count})

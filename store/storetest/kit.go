@@ -132,6 +132,21 @@ func update(ctx context.Context, s store.Store, name string, keys []string, make
 	return store.Tx{}, store.Result{}, fmt.Errorf("%s: %d conflicts in a row", name, maxTries)
 }
 
+// Drop removes a stream, whatever its version is: it tries until it meets no
+// conflict. It is for tests that do not care who else changes the stream.
+func Drop(ctx context.Context, s store.Store, name string) error {
+	for range maxTries {
+		info, err := s.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := s.Drop(ctx, name, info.Version); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %d conflicts in a row", name, maxTries)
+}
+
 // put appends records to a stream, as many at a time as a Tx takes, and
 // returns them as they are stored.
 func put(ctx context.Context, s store.Store, name string, records ...leat.Record) ([]leat.Record, error) {

@@ -41,7 +41,7 @@ func (k *kit) calls() []call {
 			return err
 		}},
 		{"Trim", func(ctx context.Context) error { return s.Trim(ctx, "s", 1) }},
-		{"Drop", func(ctx context.Context) error { return s.Drop(ctx, "none") }},
+		{"Drop", func(ctx context.Context) error { return s.Drop(ctx, "none", 0) }},
 		{"Due", func(ctx context.Context) error { _, err := s.Due(ctx, time.Now(), 10); return err }},
 		{"Follow", func(ctx context.Context) error {
 			for _, err := range s.Follow(ctx, 0) {
@@ -119,7 +119,7 @@ func testCloseWhileInUse(k *kit) {
 			_, err := put(ctx, k.s, "own", rec("x"))
 			return err
 		}},
-		call{"Drop of what others make", func(ctx context.Context) error { return k.s.Drop(ctx, "own") }},
+		call{"Drop of what others make", func(ctx context.Context) error { return Drop(ctx, k.s, "own") }},
 	)
 	if k.ab.Reverse {
 		calls = append(calls, k.back())

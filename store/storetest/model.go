@@ -81,7 +81,7 @@ func (m *model) drop(name string) {
 	m.Helper()
 	rs := m.retained(name)
 	exists := m.infoIsCurrent(name).Version != 0
-	order := m.removes("Drop", exists, m.s.Drop(m.ctx, name), m.order())
+	order := m.removes("Drop", exists, Drop(m.ctx, m.s, name), m.order())
 	if len(rs) > 0 {
 		through := rs[len(rs)-1].Offset.Seq
 		m.removals = append(m.removals, store.Removed{Stream: name, Through: through, Order: order, Dropped: true})

@@ -210,7 +210,7 @@ func testAt(k *kit) {
 	k.ok(k.s.Trim(k.ctx, all[0].Stream, all[len(all)/2].Offset.Seq))
 	check(k.log(everything, 0, 0))
 	for _, r := range all {
-		k.ok(k.s.Drop(k.ctx, r.Stream))
+		k.ok(Drop(k.ctx, k.s, r.Stream))
 	}
 	check(nil)
 }
@@ -230,7 +230,7 @@ func testBack(k *kit) {
 		return
 	}
 	k.ok(k.s.Trim(k.ctx, all[0].Stream, all[len(all)/2].Offset.Seq))
-	k.ok(k.s.Drop(k.ctx, all[1].Stream))
+	k.ok(Drop(k.ctx, k.s, all[1].Stream))
 	for _, topics := range topicSets {
 		f := k.filter(topics...)
 		visible := k.log(f, 0, 0)

@@ -151,7 +151,7 @@ func testDrop(k *kit) {
 	version := k.set("s", store.Tx{State: []store.Entry{{Key: "k", Value: []byte("v")}}, Due: &due})
 	k.infoAt(version, "s")
 	head, order := k.s.Head(), k.order()
-	order = k.removes("Drop", true, k.s.Drop(k.ctx, "s"), order)
+	order = k.removes("Drop", true, Drop(k.ctx, k.s, "s"), order)
 	gone := func(info store.Info) bool { return info.Version == 0 }
 	info := k.infoWhen("no stream", gone, "s", "k")
 	if d := diffInfo(info, store.Info{Name: "s"}); d != "" || info.State != nil {
@@ -173,10 +173,10 @@ func testDrop(k *kit) {
 	if !errors.Is(err, store.ErrConflict) {
 		k.Errorf("a Tx for a dropped stream: %v, want a conflict", err)
 	}
-	k.removes("Drop again", false, k.s.Drop(k.ctx, "s"), order)
-	k.removes("Drop of a stream that never was", false, k.s.Drop(k.ctx, "none"), order)
+	k.removes("Drop again", false, Drop(k.ctx, k.s, "s"), order)
+	k.removes("Drop of a stream that never was", false, Drop(k.ctx, k.s, "none"), order)
 	k.set("empty", store.Tx{})
-	k.removes("Drop of a stream without records", true, k.s.Drop(k.ctx, "empty"), order)
+	k.removes("Drop of a stream without records", true, Drop(k.ctx, k.s, "empty"), order)
 }
 
 // "A stream made later with the same name has a new ID and shares nothing with
@@ -188,7 +188,7 @@ func testDropAndMakeAnew(k *kit) {
 	for i := range 5 {
 		old := last
 		if i > 0 {
-			k.ok(k.s.Drop(k.ctx, "s"))
+			k.ok(Drop(k.ctx, k.s, "s"))
 			k.infoWhen("no stream", func(info store.Info) bool { return info.Version == 0 }, "s")
 		}
 		contentType := fmt.Sprint("text/", i)

@@ -28,7 +28,7 @@ func testRemoved(k *kit) {
 	seq := func(name string, i int) uint64 { return stored[name][i].Offset.Seq }
 	removal(k.s.Trim(k.ctx, "b", seq("b", 2)))
 	removal(k.s.Trim(k.ctx, "a", seq("a", 1)))
-	removal(k.s.Drop(k.ctx, "c/x"))
+	removal(Drop(k.ctx, k.s, "c/x"))
 	b := store.Removed{Stream: "b", Through: seq("b", 2), Order: orders[1]}
 	a := store.Removed{Stream: "a", Through: seq("a", 1), Order: orders[2]}
 	c := store.Removed{Stream: "c/x", Through: seq("c/x", 3), Order: orders[3], Dropped: true}
@@ -90,7 +90,7 @@ func testRemovedUntil(k *kit) {
 	for _, r := range own[:trims-1] {
 		removal(k.s.Trim(k.ctx, "s/a", r.Offset.Seq), store.Removed{Through: r.Offset.Seq})
 	}
-	removal(k.s.Drop(k.ctx, "s/a"), store.Removed{Through: own[trims-1].Offset.Seq, Dropped: true})
+	removal(Drop(k.ctx, k.s, "s/a"), store.Removed{Through: own[trims-1].Offset.Seq, Dropped: true})
 	for _, f := range []*leat.Filter{k.filter("s/a"), k.filter("s/*")} {
 		for i := 1; i < len(want); i++ {
 			for since := range i {

@@ -208,7 +208,7 @@ func testStreams(k *kit) {
 	if d := diffInfo(infos[0], k.latest("a", stored)); d != "" || infos[0].State != nil {
 		k.Errorf("Streams and Stream differ about a stream: %s %q", d, infos[0].State)
 	}
-	k.ok(k.s.Drop(k.ctx, "a"))
+	k.ok(Drop(k.ctx, k.s, "a"))
 	if got := k.page("a", 1000); slices.Contains(got, "a") {
 		k.Error("a dropped stream is listed")
 	}
@@ -275,7 +275,7 @@ func testDue(k *kit) {
 	if info := k.info("a"); k.ab.ReadAfterWrite && !info.Due.IsZero() {
 		k.Errorf("due is %v, want never", info.Due)
 	}
-	k.ok(k.s.Drop(k.ctx, "b"))
+	k.ok(Drop(k.ctx, k.s, "b"))
 	want(time.Hour, 10, "c")
 	due("a", base.Add(3*time.Second)) // at the same time as c
 	got, err := k.s.Due(k.ctx, base.Add(time.Hour), 10)

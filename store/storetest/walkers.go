@@ -59,7 +59,7 @@ func (w *walk) write(names []string, rnd *rand.Rand) error {
 		name := names[rnd.IntN(len(names))]
 		switch p := rnd.IntN(40); {
 		case p == 0:
-			if err := w.s.Drop(w.ctx, name); err != nil {
+			if err := Drop(w.ctx, w.s, name); err != nil {
 				return err
 			}
 		case p < 10 && last[name].Stream != "":
