@@ -14,6 +14,7 @@ import (
 const (
 	typeCursor = "leat.cursor"
 	typeGap    = "leat.gap"
+	typeEnd    = "leat.end"
 )
 
 // appendCursor appends an event that moves the client's Last-Event-ID. It is
