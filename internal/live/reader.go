@@ -155,6 +155,17 @@ func (r *Reader) Err() error {
 	return r.feed.failed
 }
 
+// LastEnd reports whether all streams have ended that the filter names, and the
+// position of the last end. It is false for a filter with a pattern.
+func (r *Reader) LastEnd() (last uint64, ended bool) {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	for _, t := range r.feed.tips {
+		last = max(last, t.seq)
+	}
+	return last, r.feed.tips.ended(last)
+}
+
 // EndState returns how the stream ended, after Peek has returned Ended: of
 // several the state of the first that is not complete.
 func (r *Reader) EndState() leat.EndState {

@@ -14,25 +14,18 @@ import (
 const (
 	typeCursor = "leat.cursor"
 	typeGap    = "leat.gap"
+	typeEnd    = "leat.end"
 )
 
-// AppendOpening appends the first block of a stream of events: a comment, so
-// that bytes flow at once, the reconnection time, and the position that the
-// stream starts from.
-func AppendOpening(dst []byte, retry time.Duration, position leat.Offset) []byte {
-	dst = append(dst, ": leat\n"...)
-	return AppendCursor(AppendRetry(dst, retry), position)
-}
-
-// AppendCursor appends a block that moves the client's Last-Event-ID. It is a
-// named event with empty data, because Firefox does not commit the id of a
-// block that has only an id; no onmessage is called for it.
-func AppendCursor(dst []byte, position leat.Offset) []byte {
+// appendCursor appends an event that moves the client's Last-Event-ID. It is
+// named and has empty data, because Firefox does not commit the id of a block
+// that has only an id; no onmessage is called for it.
+func appendCursor(dst []byte, position leat.Offset) []byte {
 	return mustBlock(dst, typeCursor, position, nil)
 }
 
-// AppendRetry appends a block that sets the client's reconnection time.
-func AppendRetry(dst []byte, retry time.Duration) []byte {
+// appendRetry appends a block that sets an event source's reconnection time.
+func appendRetry(dst []byte, retry time.Duration) []byte {
 	dst, err := sse.AppendRetry(dst, retry)
 	if err != nil {
 		panic(err) // our own times are in range
@@ -40,13 +33,11 @@ func AppendRetry(dst []byte, retry time.Duration) []byte {
 	return dst
 }
 
-// AppendComment appends a heartbeat that moves nothing.
-func AppendComment(dst []byte) []byte { return sse.AppendComment(dst, "") }
-
-// AppendBusy appends all that a client gets that cannot be served now: when to
-// come back. It has no position, so the client keeps its own.
+// AppendBusy appends all that an event source gets that cannot be served now:
+// when to come back. It has no position, so the client keeps its own. Readers
+// of other forms can be given an error status.
 func AppendBusy(dst []byte, retry time.Duration) []byte {
-	return AppendRetry(sse.AppendComment(dst, "leat: no room for another reader now, come back later"), retry)
+	return appendRetry(sse.AppendComment(dst, "leat: no room for another reader now, come back later"), retry)
 }
 
 // The reasons of gaps that removals cause; store.Loss has the others.
@@ -76,23 +67,24 @@ const (
 	maxAsked     = 128     // bytes of what the reader came with, of which each may take six
 )
 
-// AppendGap appends the block that tells a reader of a gap. A gap that names
-// no topics although its reason is about topics appends nothing.
-func AppendGap(dst []byte, g *Gap) []byte {
-	aboutTopics := g.Reason == ReasonTrimmed || g.Reason == ReasonReplaced
-	if aboutTopics && len(g.Topics) == 0 && g.More == 0 {
-		return dst
-	}
-	data := append([]byte(nil), `{"reason":`...)
+// aboutTopics reports whether the reason is something that befell topics.
+func (g *Gap) aboutTopics() bool { return g.Reason == ReasonTrimmed || g.Reason == ReasonReplaced }
+
+// tells reports whether there is anything to tell.
+func (g *Gap) tells() bool { return !g.aboutTopics() || len(g.Topics) > 0 || g.More > 0 }
+
+// appendTo appends the gap as a JSON object on one line.
+func (g *Gap) appendTo(data []byte) []byte {
+	data = append(data, `{"reason":`...)
 	data = appendString(data, g.Reason)
 	data = append(data, `,"asked":`...)
 	data = appendString(data, strings.ToValidUTF8(g.Asked[:min(len(g.Asked), maxAsked)], "\uFFFD"))
 	data = append(data, `,"next":"`...)
 	data = append(g.Next.AppendTo(data), '"')
-	if aboutTopics {
+	if g.aboutTopics() {
 		data = g.appendTopics(data)
 	}
-	return mustBlock(dst, typeGap, g.Next, append(data, '}'))
+	return append(data, '}')
 }
 
 func (g *Gap) appendTopics(data []byte) []byte {

@@ -17,22 +17,42 @@ import (
 var here = leat.Offset{Epoch: 7, Seq: 42}
 
 func TestBlocks(t *testing.T) {
+	const delay = 1500 * time.Millisecond
+	gap := &Gap{Reason: "lost", Asked: "1_2", Next: here}
+	const gapData = `{"reason":"lost","asked":"1_2","next":"` + id + `"}`
 	for _, test := range []struct {
 		name string
 		got  []byte
 		want string
 	}{
 		// "First bytes at once: a comment, retry: (jittered) and the start cursor."
-		{"opening", AppendOpening([]byte("<"), 1500*time.Millisecond, here), "<: leat\nretry: 1500\n\nid: " + id + "\nevent: leat.cursor\ndata: \n\n"},
-		{"cursor", AppendCursor([]byte("<"), here), "<id: " + id + "\nevent: leat.cursor\ndata: \n\n"},
-		{"retry", AppendRetry([]byte("<"), 3*time.Second), "<retry: 3000\n\n"},
-		{"comment", AppendComment([]byte("<")), "<:\n\n"},
+		{"opening", EventStream.AppendOpening([]byte("<"), delay, here), "<: leat\nretry: 1500\n\nid: " + id + "\nevent: leat.cursor\ndata: \n\n"},
+		{"cursor", EventStream.AppendCursor([]byte("<"), here), "<id: " + id + "\nevent: leat.cursor\ndata: \n\n"},
+		{"heartbeat", EventStream.AppendHeartbeat([]byte("<")), "<:\n\n"},
+		{"gap", EventStream.AppendGap([]byte("<"), gap), "<id: " + id + "\nevent: leat.gap\ndata: " + gapData + "\n\n"},
+		{"farewell", EventStream.AppendFarewell([]byte("<"), delay, here), "<retry: 1500\n\nid: " + id + "\nevent: leat.cursor\ndata: \n\n"},
 		// "Shed load with 200, retry: and a close."
 		{"busy", AppendBusy([]byte("<"), 20*time.Second), "<: leat: no room for another reader now, come back later\n\nretry: 20000\n\n"},
+
+		// "NDJSON's first line is {"id":…}." "NDJSON heartbeat is a blank line."
+		{"first line", Lines.AppendOpening([]byte("<"), delay, here), `<{"id":"` + id + `"}` + "\n"},
+		{"line with the position", Lines.AppendCursor([]byte("<"), here), `<{"id":"` + id + `"}` + "\n"},
+		{"blank line", Lines.AppendHeartbeat([]byte("<")), "<\n"},
+		{"gap on a line", Lines.AppendGap([]byte("<"), gap), `<{"id":"` + id + `","gap":` + gapData + "}\n"},
+		{"last line", Lines.AppendFarewell([]byte("<"), delay, here), `<{"id":"` + id + `","retry":1500}` + "\n"},
+
+		{"raw opening", Raw.AppendOpening([]byte("<"), delay, here), "<"},
+		{"raw cursor", Raw.AppendCursor([]byte("<"), here), "<"},
+		{"raw heartbeat", Raw.AppendHeartbeat([]byte("<")), "<"},
+		{"raw gap", Raw.AppendGap([]byte("<"), gap), "<"},
+		{"raw farewell", Raw.AppendFarewell([]byte("<"), delay, here), "<"},
 	} {
 		if string(test.got) != test.want {
 			t.Errorf("%s:\n got %q\nwant %q", test.name, test.got, test.want)
 		}
+	}
+	if !EventStream.Tells() || !EventStreamEnvelope.Tells() || !Lines.Tells() || Raw.Tells() {
+		t.Error("all forms tell of gaps, except the raw one")
 	}
 }
 
@@ -62,13 +82,19 @@ func TestGap(t *testing.T) {
 			`{"reason":"foreign","asked":"a` + strings.Repeat("é", 63) + "\ufffd" + `","next":"` + id + `"}`},
 	} {
 		want := "<id: " + id + "\nevent: leat.gap\ndata: " + test.want + "\n\n"
-		if got := string(AppendGap([]byte("<"), &test.gap)); got != want {
+		if got := string(EventStream.AppendGap([]byte("<"), &test.gap)); got != want {
 			t.Errorf("%s:\n got %q\nwant %q", test.name, got, want)
+		}
+		want = `<{"id":"` + id + `","gap":` + test.want + "}\n"
+		if got := string(Lines.AppendGap([]byte("<"), &test.gap)); got != want {
+			t.Errorf("%s, on a line:\n got %q\nwant %q", test.name, got, want)
 		}
 	}
 	for _, reason := range []string{ReasonTrimmed, ReasonReplaced} {
-		if got := AppendGap([]byte("<"), &Gap{Reason: reason, Next: here}); string(got) != "<" {
-			t.Errorf("%s, of no topic: %q", reason, got)
+		for _, form := range []Form{EventStream, Lines} {
+			if got := form.AppendGap([]byte("<"), &Gap{Reason: reason, Next: here}); string(got) != "<" {
+				t.Errorf("%s, of no topic: %q", reason, got)
+			}
 		}
 	}
 }
@@ -86,7 +112,11 @@ func FuzzGapIsBounded(f *testing.F) {
 			return
 		}
 		gap := Gap{Reason: ReasonReplaced, Asked: asked, Next: here, More: more, Topics: slices.Repeat([]GapTopic{{name, here}}, topics)}
-		block := AppendGap(nil, &gap)
+		block := EventStream.AppendGap(nil, &gap)
+		line := Lines.AppendGap(nil, &gap)
+		if len(line) > 4<<10 || !json.Valid(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
+			t.Errorf("%d topics of %d bytes, asked %d bytes: the line %q", topics, len(name), len(asked), line)
+		}
 		if len(block) > 4<<10 || !utf8.Valid(block) {
 			t.Errorf("%d topics of %d bytes, asked %d bytes: the block has %d bytes, valid %v", topics, len(name), len(asked), len(block), utf8.Valid(block))
 		}

@@ -7,6 +7,7 @@ package render
 
 import (
 	"encoding/base64"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/leat-dev/leat"
@@ -23,13 +24,23 @@ type encoding struct {
 // The encodings.
 var (
 	// SSE writes a record as an event: its offset as id, its type as event,
-	// its payload as data, in base64 if the record is binary.
+	// its payload as data, in base64 if the record is binary. The end of a
+	// stream is an event of our own.
 	SSE frame.Encoding = &encoding{"sse", appendEvent}
 
 	// SSEEnvelope writes a record as an event whose data is its envelope. It
 	// has no event field, since the envelope has the type: so the onmessage
-	// of an EventSource, which has no way to ask for every type, gets all.
+	// of an EventSource, which has no way to ask for every type, gets all. The
+	// end of a stream is as in SSE.
 	SSEEnvelope frame.Encoding = &encoding{"sse-envelope", appendEnvelopeEvent}
+
+	// NDJSON writes a record as its envelope on a line, and the end of a
+	// stream as an object with the member end.
+	NDJSON frame.Encoding = &encoding{"ndjson", appendLine}
+
+	// Bytes writes the payload of a record as it is, and nothing else: the end
+	// of a stream is no bytes.
+	Bytes frame.Encoding = &encoding{"bytes", appendPayload}
 )
 
 func (e *encoding) String() string { return e.name }
@@ -37,7 +48,12 @@ func (e *encoding) String() string { return e.name }
 func (e *encoding) Append(dst []byte, r *leat.Record) []byte { return e.append(dst, r) }
 
 func appendEvent(dst []byte, r *leat.Record) []byte {
-	if r.Kind != leat.KindBinary {
+	switch r.Kind {
+	case leat.KindEnd:
+		return mustEvent(dst, r, typeEnd, appendEnd(nil, r))
+	case leat.KindText:
+		return mustEvent(dst, r, r.Type, r.Text())
+	case leat.KindJSON:
 		return mustEvent(dst, r, r.Type, r.Data)
 	}
 	data := make([]byte, base64.StdEncoding.EncodedLen(len(r.Data)))
@@ -46,14 +62,42 @@ func appendEvent(dst []byte, r *leat.Record) []byte {
 }
 
 func appendEnvelopeEvent(dst []byte, r *leat.Record) []byte {
+	if r.Kind == leat.KindEnd {
+		return appendEvent(dst, r)
+	}
 	return mustEvent(dst, r, "", AppendEnvelope(nil, r))
 }
 
+func appendLine(dst []byte, r *leat.Record) []byte {
+	if r.Kind != leat.KindEnd {
+		return append(AppendEnvelope(dst, r), '\n')
+	}
+	dst = append(appendID(dst, r.Offset), `,"end":`...)
+	return append(appendEnd(dst, r), "}\n"...)
+}
+
+func appendPayload(dst []byte, r *leat.Record) []byte {
+	if r.Kind == leat.KindEnd {
+		return dst
+	}
+	return append(dst, r.Data...)
+}
+
+// appendEnd appends how a stream ended as a JSON object on one line.
+func appendEnd(dst []byte, r *leat.Record) []byte {
+	dst = appendString(append(dst, `{"topic":`...), r.Stream)
+	dst = appendString(append(dst, `,"state":`...), r.Type)
+	if len(r.Data) > 0 {
+		dst = appendString(append(dst, `,"reason":`...), strings.ToValidUTF8(string(r.Data), "\uFFFD"))
+	}
+	return append(dst, '}')
+}
+
 // AppendEnvelope appends the envelope of r, a JSON object on one line, to dst.
+// The end of a stream has none. A text is its whole characters; one that is no
+// UTF-8 even so comes as its exact bytes.
 func AppendEnvelope(dst []byte, r *leat.Record) []byte {
-	dst = append(dst, `{"id":"`...)
-	dst = r.Offset.AppendTo(dst)
-	dst = append(dst, `","topic":`...)
+	dst = append(appendID(dst, r.Offset), `,"topic":`...)
 	dst = appendString(dst, r.Stream)
 	if r.Type != "" {
 		dst = append(dst, `,"type":`...)
@@ -66,17 +110,22 @@ func AppendEnvelope(dst []byte, r *leat.Record) []byte {
 	dst = append(dst, `,"time":"`...)
 	dst = r.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z07:00")
 	dst = append(dst, `","data":`...)
-	switch {
-	case r.Kind == leat.KindJSON:
-		dst = append(dst, r.Data...)
-	case r.Kind == leat.KindText && utf8.Valid(r.Data):
-		dst = appendString(dst, string(r.Data))
-	default:
-		dst = append(dst, '"')
-		dst = base64.StdEncoding.AppendEncode(dst, r.Data)
-		dst = append(dst, `","encoding":"base64"`...)
+	return append(appendData(dst, r), '}')
+}
+
+// appendData appends the payload of r as the value of the member data, with the
+// member encoding if it needs one.
+func appendData(dst []byte, r *leat.Record) []byte {
+	switch r.Kind {
+	case leat.KindJSON:
+		return append(dst, r.Data...)
+	case leat.KindText:
+		if text := r.Text(); utf8.Valid(text) {
+			return appendString(dst, string(text))
+		}
 	}
-	return append(dst, '}')
+	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), r.Data)
+	return append(dst, `","encoding":"base64"`...)
 }
 
 // appendString appends s as a JSON string (RFC 8259, section 7). Line and

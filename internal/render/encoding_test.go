@@ -78,15 +78,73 @@ func TestEnvelope(t *testing.T) {
 		{"null", full(leat.KindJSON, `null`), head + `null}`},
 		{"binary", full(leat.KindBinary, "\x00\xff"), head + `"AP8=","encoding":"base64"}`},
 		{"binary that is text", full(leat.KindBinary, "hello"), head + `"aGVsbG8=","encoding":"base64"}`},
-		{"text that is none", full(leat.KindText, "a\xc3"), head + `"YcM=","encoding":"base64"}`},
+		{"text that is none", full(leat.KindText, "a\xff\xc3"), head + `"Yf/D","encoding":"base64"}`},
 		{"names to be quoted", quoted, `{"id":"` + id + `","topic":"a\"b\\c","type":"té","key":"k\"\\\t` + "\u2029" + `","time":"2026-11-21T11:00:00.000042Z","data":"x"}`},
 	} {
 		if got := string(AppendEnvelope([]byte("<"), test.r)); got != "<"+test.want {
 			t.Errorf("%s:\n got %s\nwant <%s", test.name, got, test.want)
 		}
+		if got := string(NDJSON.Append([]byte("<"), test.r)); got != "<"+test.want+"\n" {
+			t.Errorf("%s: on a line\n got %q\nwant %q", test.name, got, "<"+test.want+"\n")
+		}
 		want := "id: " + id + "\ndata: " + test.want + "\n\n"
 		if got := string(SSEEnvelope.Append(nil, test.r)); got != want {
 			t.Errorf("%s: as an event\n got %q\nwant %q", test.name, got, want)
+		}
+	}
+}
+
+// "end entry = id: OFFSET, event: leat.end, data: {"topic":"a","state":"complete"}
+// (+ "reason":"…" when not empty)"; on a line {"id":"…","end":{…}}; in raw bytes
+// nothing.
+func TestEnd(t *testing.T) {
+	for _, test := range []struct{ stream, state, reason, want string }{
+		{"a", "complete", "", `{"topic":"a","state":"complete"}`},
+		{`q"`, "error", "no\nroom é\xff\"", `{"topic":"q\"","state":"error","reason":"no\nroom é` + "\ufffd" + `\""}`},
+	} {
+		r := full(leat.KindEnd, test.reason)
+		r.Stream, r.Type = test.stream, test.state
+		event := "<id: " + id + "\nevent: leat.end\ndata: " + test.want + "\n\n"
+		for enc, want := range map[frame.Encoding]string{
+			SSE: event, SSEEnvelope: event, Bytes: "<",
+			NDJSON: `<{"id":"` + id + `","end":` + test.want + "}\n",
+		} {
+			if got := string(enc.Append([]byte("<"), r)); got != want {
+				t.Errorf("%s:\n got %q\nwant %q", enc, got, want)
+			}
+		}
+	}
+}
+
+// "A text cut anywhere shows no U+FFFD", "Data and Pos stay the exact bytes":
+// cut in three at every two places, with what each part carries over.
+func TestTextCutAnywhere(t *testing.T) {
+	const text = "a\u00e9\u20ac\U0001f600\ufffdz"
+	for i := range len(text) + 1 {
+		for j := i; j <= len(text); j++ {
+			var events, envelopes, payloads string
+			var carry []byte
+			for _, part := range []string{text[:i], text[i:j], text[j:]} {
+				r := full(leat.KindText, part)
+				r.Carry = carry
+				whole := append(append([]byte(nil), carry...), part...)
+				carry = whole[len(whole)-leat.Unfinished(whole):]
+				ev, err := sse.NewDecoder(bytes.NewReader(SSE.Append(nil, r)), nil).Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				events += string(ev.Data)
+				var env struct{ Data, Encoding string }
+				line := NDJSON.Append(nil, r)
+				if err := json.Unmarshal(line, &env); err != nil || env.Encoding != "" {
+					t.Fatalf("%s: %v", line, err)
+				}
+				envelopes += env.Data
+				payloads += string(Bytes.Append(nil, r))
+			}
+			if events != text || envelopes != text || payloads != text {
+				t.Errorf("cut at %d and %d: events %q, envelopes %q, bytes %q", i, j, events, envelopes, payloads)
+			}
 		}
 	}
 }
@@ -131,7 +189,8 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-// An envelope is JSON on one line and says the same as the record.
+// A line is a frame of NDJSON, an envelope, which is JSON on one line and says
+// the same as the record.
 func FuzzEnvelope(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, stream, typ, key string, kind uint8, data []byte, micro int64) {
@@ -139,10 +198,25 @@ func FuzzEnvelope(f *testing.F) {
 		if !ok {
 			return
 		}
-		text := AppendEnvelope(nil, r)
+		for carry := range min(4, len(data)) { // whatever a text before it may have left
+			r.Carry = data[:carry]
+			if line := NDJSON.Append(nil, r); !json.Valid(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
+				t.Fatalf("%q, carry %q: the line %q", data, r.Carry, line)
+			}
+		}
+		end := *r
+		end.Kind = leat.KindEnd
+		if line := NDJSON.Append(nil, &end); !json.Valid(line) || !utf8.Valid(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
+			t.Fatalf("an end for the reason %q: the line %q", data, line)
+		}
+		r.Carry = nil
+		text, ok := bytes.CutSuffix(NDJSON.Append(nil, r), []byte("\n"))
 		var got envelope
-		if err := json.Unmarshal(text, &got); err != nil || !utf8.Valid(text) || bytes.ContainsAny(text, "\r\n\x00") {
+		if err := json.Unmarshal(text, &got); err != nil || !ok || !utf8.Valid(text) || bytes.ContainsAny(text, "\r\n\x00") {
 			t.Fatalf("%q: error %v", text, err)
+		}
+		if !bytes.Equal(AppendEnvelope(nil, r), text) {
+			t.Errorf("the line %s is not the envelope", text)
 		}
 		if got.ID != r.Offset || got.Topic != stream || got.Type != typ || got.Key != key || !got.Time.Equal(r.Time) {
 			t.Errorf("%s says %+v, the record is %+v", text, got, r)
@@ -164,8 +238,11 @@ func wantData(t *testing.T, r *leat.Record, data json.RawMessage, encoding strin
 	if err := json.Unmarshal(data, &text); err != nil {
 		t.Fatalf("%s: %v", data, err)
 	}
-	if binary := r.Kind == leat.KindBinary || !utf8.Valid(r.Data); binary != (encoding == "base64") {
+	want := string(r.Data)
+	if binary := r.Kind == leat.KindBinary || !utf8.Valid(r.Text()); binary != (encoding == "base64") {
 		t.Errorf("encoding %q for %q", encoding, r.Data)
+	} else if !binary {
+		want = string(r.Text())
 	}
 	if encoding == "base64" {
 		decoded, err := base64.StdEncoding.DecodeString(text)
@@ -174,8 +251,8 @@ func wantData(t *testing.T, r *leat.Record, data json.RawMessage, encoding strin
 		}
 		text = string(decoded)
 	}
-	if text != string(r.Data) {
-		t.Errorf("the data is %q, want %q", text, r.Data)
+	if text != want {
+		t.Errorf("the data is %q, want %q", text, want)
 	}
 }
 
@@ -195,7 +272,7 @@ func FuzzSSE(f *testing.F) {
 		if _, err := d.Next(); err1 != nil || err2 != nil || err != io.EOF {
 			t.Fatalf("%q: errors %v, %v, %v", frames, err1, err2, err)
 		}
-		want := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(r.Data))
+		want := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(r.Text()))
 		if r.Kind == leat.KindBinary {
 			want = base64.StdEncoding.EncodeToString(r.Data)
 		}
@@ -208,10 +285,19 @@ func FuzzSSE(f *testing.F) {
 	})
 }
 
+// "Raw bytes": the payload of every kind as it is, also when it has no bytes.
+func TestBytes(t *testing.T) {
+	for _, r := range []*leat.Record{full(leat.KindText, "a\r\n\u00e9"), full(leat.KindJSON, `{"a":1}`), full(leat.KindBinary, "\x00\xff\n"), full(leat.KindBinary, "")} {
+		if got := string(Bytes.Append([]byte("<"), r)); got != "<"+string(r.Data) {
+			t.Errorf("%s: got %q, want %q", r.Kind, got, "<"+string(r.Data))
+		}
+	}
+}
+
 // Encodings tell themselves apart, and a frame is a pure function of the record.
 func TestEncodingsArePure(t *testing.T) {
 	names := map[string]bool{}
-	for _, enc := range []frame.Encoding{SSE, SSEEnvelope} {
+	for _, enc := range []frame.Encoding{SSE, SSEEnvelope, NDJSON, Bytes} {
 		if names[enc.String()] {
 			t.Errorf("two encodings are called %s", enc)
 		}

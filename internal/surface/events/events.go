@@ -9,15 +9,13 @@ import (
 
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 )
 
-// Limits of one request.
-const (
-	MaxTopics = 100    // topics that one subscription names
-	MaxLast   = 10_000 // records that from=-N asks for
-)
+// MaxTopics is how many topics one subscription may name.
+const MaxTopics = 100
 
 // Options are the settings of a Surface; all fields must be set, except that 0
 // subscribers means no limit.
@@ -40,10 +38,15 @@ type Options struct {
 }
 
 // A Surface serves /events.
-type Surface struct{ o Options }
+type Surface struct {
+	o    Options
+	host *session.Host
+}
 
 // New returns a Surface.
-func New(o Options) *Surface { return &Surface{o} }
+func New(o Options) *Surface {
+	return &Surface{o, session.NewHost(session.Options{Live: o.Live, Writer: o.Writer, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})}
+}
 
 func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {

@@ -1,8 +1,13 @@
-package events
+// Package session is what happens between a request to read and a connection,
+// the same for every surface and every form: what the request asks for, where
+// its reader begins, the blocks it is sent between its frames, and how the
+// answer ends.
+package session
 
 import (
 	"time"
 
+	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
@@ -15,9 +20,12 @@ import (
 type session struct {
 	*live.Reader
 	live     *live.Live
-	beat     beat
+	form     render.Form
+	beat     Beat
 	asked    string // the offset that the reader came with
 	gapError bool   // end instead of going on after a gap
+	limited  bool   // end after left bytes of frames
+	left     int64
 
 	id    uint64     // the position that the client knows
 	loss  store.Loss // of the offset the reader came with; to be told
@@ -29,22 +37,50 @@ var _ socket.Source = (*session)(nil)
 // Peek implements socket.Source.
 func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	switch {
-	case s.ended:
+	case s.complete():
 		return socket.End
 	case s.loss != store.LossNone:
-		return socket.Notice
+		return s.tell()
 	}
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
+		s.trim(out)
 		return socket.Due
 	case live.Gap:
-		return socket.Notice
+		return s.tell()
 	case live.Failed:
 		return socket.Cut
 	case live.Ended:
+		if !s.form.Tells() && s.EndState() != leat.EndComplete {
+			return socket.Cut // so that it does not look complete
+		}
 		return socket.End
 	default:
 		return socket.Idle
+	}
+}
+
+// complete reports whether nothing more is to be sent, although there may be.
+func (s *session) complete() bool { return s.ended || s.limited && s.left == 0 }
+
+// tell is the state in which there is a gap to tell.
+func (s *session) tell() socket.State {
+	if s.form.Tells() {
+		return socket.Notice
+	}
+	return socket.Cut
+}
+
+// trim takes from out what is beyond the limit.
+func (s *session) trim(out *frame.Ranges) {
+	if !s.limited {
+		return
+	}
+	left := s.left
+	for i, b := range out.Bytes {
+		n := min(left, int64(len(b)))
+		out.Bytes[i] = b[:n]
+		left -= n
 	}
 }
 
@@ -52,10 +88,15 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 func (s *session) Advance(out *frame.Ranges, n int) {
 	before := s.After()
 	s.Reader.Advance(out, n)
+	s.left -= int64(n)
 	if after := s.After(); after != before {
 		s.id = after // the last event's
 	}
 }
+
+// Between implements socket.Source. A limit may be in the middle of a frame:
+// there nothing follows.
+func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
 func (s *session) Notice() []byte {
@@ -64,12 +105,12 @@ func (s *session) Notice() []byte {
 	if s.loss != store.LossNone {
 		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.live.Offset(s.After())}
 		s.loss = store.LossNone
-		return render.AppendGap(nil, &gap)
+		return s.form.AppendGap(nil, &gap)
 	}
 	missing := s.TakeGap()
 	asked := s.live.Offset(s.After()).String()
-	block := render.AppendGap(nil, gapOf(s.live, missing, asked, s.After(), false))
-	return render.AppendGap(block, gapOf(s.live, missing, asked, s.After(), true))
+	block := s.form.AppendGap(nil, gapOf(s.live, missing, asked, s.After(), false))
+	return s.form.AppendGap(block, gapOf(s.live, missing, asked, s.After(), true))
 }
 
 // gapOf says what is missing because it was removed from topics that go on, or,
@@ -96,15 +137,14 @@ func (s *session) Heartbeat() []byte {
 	var none frame.Ranges
 	s.Reader.Peek(&none, 0)
 	moved := s.After() != s.id
-	if s.beat == beatEvent || s.beat == beatAuto && moved {
+	if s.beat == BeatEvent || s.beat == BeatAuto && moved {
 		s.id = s.After()
-		return render.AppendCursor(nil, s.live.Offset(s.id))
+		return s.form.AppendCursor(nil, s.live.Offset(s.id))
 	}
-	return render.AppendComment(nil)
+	return s.form.AppendHeartbeat(nil)
 }
 
-// Farewell implements socket.Source. It ends with the position, so that nothing
-// is read again that was only passed over.
+// Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
-	return render.AppendCursor(render.AppendRetry(nil, delay), s.live.Offset(s.After()))
+	return s.form.AppendFarewell(nil, delay, s.live.Offset(s.After()))
 }

@@ -1,0 +1,184 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/store"
+)
+
+// Reconnection times that clients are given: spread, so that the readers of a
+// server that went away do not come back in one moment.
+const (
+	minRetry, maxRetry         = time.Second, 3 * time.Second
+	minBusyRetry, maxBusyRetry = 5 * time.Second, 20 * time.Second
+)
+
+// Options are the settings of a Host; Live, Writer and Logger must be set.
+type Options struct {
+	Live   *live.Live
+	Writer *socket.Writer
+	Logger *slog.Logger
+
+	// MaxSubscribers is the number of readers above which new ones are sent
+	// away. 0: no limit.
+	MaxSubscribers int
+}
+
+// A Host answers readers. Its methods may be called by many goroutines at once.
+type Host struct{ o Options }
+
+// NewHost returns a Host.
+func NewHost(o Options) *Host { return &Host{o} }
+
+// Full reports whether there is room for no further reader.
+func (h *Host) Full() bool {
+	return h.o.MaxSubscribers > 0 && h.o.Live.Readers() >= h.o.MaxSubscribers
+}
+
+// A Reading is what one reader is given. All fields up to Heartbeat must be
+// set, except that the zero Start and Loss are the beginning and none.
+type Reading struct {
+	Filter    *leat.Filter
+	Form      render.Form
+	Start     live.Start
+	Loss      store.Loss    // of the offset the reader came with
+	Asked     string        // that offset, as it came
+	Heartbeat time.Duration // the longest silence
+
+	// Resumes says that the reader has seen what was before Start. One that
+	// has seen the end of all it asks for is not answered again.
+	Resumes bool
+
+	Beat     Beat
+	GapError bool // end after the first gap
+
+	// Limit is the number of bytes of frames after which the answer ends,
+	// wherever in a record that is. 0: none. An answer of no bytes needs no
+	// reader.
+	Limit int64
+}
+
+// Resolve finds where a reader begins that asks for a. The error is of the
+// request: what it asks for cannot be understood, or is gone and it wants to
+// hear that as an error.
+func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form render.Form) (*Reading, error) {
+	start, loss, err := a.start(ctx, h.o.Live, filter, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	rd := &Reading{
+		Filter: filter, Form: form, Start: start, Loss: loss, Asked: a.asked(h.o.Live, start),
+		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.resumes(),
+	}
+	// Who does not resume is owed nothing of what went before.
+	owed := a.Cursor != "" || start.Told == 0
+	if a.GapError && (loss != store.LossNone || owed) {
+		err = h.refuseGap(ctx, rd)
+	}
+	return rd, err
+}
+
+// refuseGap returns an error if the reader cannot be given all it is owed.
+func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
+	next := h.o.Live.Offset(rd.Start.After)
+	if rd.Loss != store.LossNone {
+		return gapRefused(rd.Asked, next, string(rd.Loss))
+	}
+	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.After)
+	if err != nil || missing == nil {
+		return err
+	}
+	e := gapRefused(rd.Asked, next, render.ReasonTrimmed)
+	return e.With("topics", gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false).Topics)
+}
+
+func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
+	return leat.Errorf(leat.CodeGap, "records after %s are gone: %s", asked, reason).
+		Advise("Fetch the present state another way, then subscribe from now; or leave gap=error out to go on and be told in the stream.").
+		With("reason", reason).With("asked", asked).With("next", next)
+}
+
+// join makes the session of a reading, whose reader must be closed. It is nil
+// if the reader has seen all that there will ever be, the end included. One that
+// does not say what it has seen begins with the end, so that it is told.
+func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*session, error) {
+	join := func() (*live.Reader, error) {
+		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+	}
+	reader, err := join()
+	if err != nil {
+		return nil, err
+	}
+	if last, ended := reader.LastEnd(); ended && rd.Start.After >= last {
+		reader.Close()
+		if rd.Resumes && rd.Loss == store.LossNone {
+			return nil, nil
+		}
+		rd.Start = live.Start{After: last - 1}
+		if reader, err = join(); err != nil {
+			return nil, err
+		}
+	}
+	return &session{
+		Reader: reader,
+		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: rd.Asked, gapError: rd.GapError,
+		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
+	}, nil
+}
+
+// Stream sends a reader what it is due until the connection ends. header fills in
+// the header and may write a status that is not 200; it is not called for a reader
+// that has seen the end of all it asks for: that is answered 204, which makes an
+// EventSource stop. An answer that stops before its end, in a form that cannot say
+// so, is cut.
+func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
+	bell := socket.NewBell()
+	ses, err := h.join(r.Context(), rd, bell)
+	switch {
+	case err != nil:
+		surface.WriteError(w, r, h.o.Logger, err)
+		return
+	case ses == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	defer ses.Close()
+	header(w.Header())
+	reason := h.o.Writer.Serve(r.Context(), socket.Conn{
+		Output:    surface.NewOutput(w),
+		Source:    ses,
+		Bell:      bell,
+		Head:      rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Heartbeat: rd.Heartbeat,
+	})
+	h.o.Logger.Debug("reader left", "remote", r.RemoteAddr, "reason", reason, "after", h.o.Live.Offset(ses.After()))
+	switch {
+	case reason == socket.ReasonCut:
+		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
+	case reason == socket.ReasonShutdown && !rd.Form.Tells():
+	default:
+		return
+	}
+	panic(http.ErrAbortHandler) // so that it does not look like an end
+}
+
+// SendAway answers the reader of an event stream that cannot be served now. An
+// error status would end a native EventSource for ever, so it gets a stream
+// that ends at once and the advice to come back later.
+func SendAway(w http.ResponseWriter) {
+	surface.StreamHeader(w.Header(), surface.EventStream)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(render.AppendBusy(nil, between(minBusyRetry, maxBusyRetry)))
+}
+
+func between(low, high time.Duration) time.Duration { return low + rand.N(high-low) }
