@@ -5,7 +5,8 @@
 // Some bodies say themselves which topic they are for: [Form] and [Envelope]
 // are one record, [NewLines] is an envelope on each line. Of the others the
 // caller knows the stream, and sets it: [Record] is one record, [Array] one for
-// each element of a JSON array, [NewValues] one for each line of JSON.
+// each element of a JSON array, [NewValues] one for each line of JSON,
+// [NewEvents] one for each event of an event stream.
 //
 // Record and Array read the body to its end. The rest hand over what has
 // arrived and never wait for more while they have something. All say in the
@@ -34,7 +35,8 @@ type Body struct {
 	Reader io.Reader
 
 	// ContentType and Encoding are the fields Content-Type and
-	// Content-Encoding, empty if there are none. Array and NewValues give their appends the ContentType as it is: where the
+	// Content-Encoding, empty if there are none. Array, NewValues and
+	// NewEvents give their appends the ContentType as it is: where the
 	// body is written in another type than the stream has, such as lines for
 	// a stream of application/json, it must be that of the stream.
 	ContentType string

@@ -126,7 +126,7 @@ func TestContentEncoding(t *testing.T) {
 		_, err = Array(body(encoding))
 		wantCode(t, err, leat.CodeMediaType)
 		for _, l := range []interface{ Next() (Group, error) }{
-			NewLines(body(encoding)), NewValues(body(encoding)),
+			NewLines(body(encoding)), NewValues(body(encoding)), NewEvents(body(encoding)),
 		} {
 			_, err = l.Next()
 			wantCode(t, err, leat.CodeMediaType)
