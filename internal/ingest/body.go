@@ -1,7 +1,18 @@
-// Package ingest makes appends of request bodies: one record, a form, an
-// envelope, or envelopes on lines. It bounds what it reads, says exactly what
-// was wrong with it, and stores nothing; what a stream takes is for the
-// journal to say.
+// Package ingest makes appends of request bodies. It bounds what it reads,
+// says exactly what was wrong with it, and stores nothing; what a stream takes
+// is for the journal to say.
+//
+// Some bodies say themselves which topic they are for: [Form] and [Envelope]
+// are one record, [NewLines] is an envelope on each line. Of the others the
+// caller knows the stream, and sets it: [Record] is one record, [Array] one for
+// each element of a JSON array, [NewValues] one for each line of JSON,
+// [NewEvents] one for each event of an event stream.
+//
+// Record and Array read the body to its end. The rest hand over what has
+// arrived and never wait for more while they have something. All say in the
+// field "received" of their error how much arrived of a body that stopped
+// half-way. The work is linear in the bytes read, and what comes out does not
+// depend on how they were cut.
 package ingest
 
 import (
@@ -24,7 +35,10 @@ type Body struct {
 	Reader io.Reader
 
 	// ContentType and Encoding are the fields Content-Type and
-	// Content-Encoding, empty if there are none.
+	// Content-Encoding, empty if there are none. Array, NewValues and
+	// NewEvents give their appends the ContentType as it is: where the
+	// body is written in another type than the stream has, such as lines for
+	// a stream of application/json, it must be that of the stream.
 	ContentType string
 	Encoding    string
 
@@ -35,6 +49,10 @@ type Body struct {
 	// MaxRecord is the largest payload, in bytes, from Journal.MaxRecord. It
 	// is at least 1.
 	MaxRecord int
+
+	// MaxBody is the largest body that Array takes, in bytes. 0 and negative
+	// mean MaxRecord.
+	MaxBody int
 }
 
 // A Shape is how appends are written down in a body that names its topics
@@ -88,7 +106,7 @@ func Record(b Body) (journal.Append, error) {
 	if essence, params, err := mime.ParseMediaType(contentType); err == nil && essence == formType {
 		contentType = mime.FormatMediaType("text/plain", params)
 	}
-	data, err := b.readAll(b.MaxRecord)
+	data, err := b.readAll(b.MaxRecord, tooLarge)
 	if err != nil {
 		return journal.Append{}, err
 	}
@@ -104,12 +122,12 @@ func (b *Body) checkEncoding() error {
 		Advise("Send it without compression and without Content-Encoding.")
 }
 
-// readAll reads a body of at most limit bytes. It reads one more byte at the
-// most, and what it returns takes little more memory than it has bytes, since
-// a store may keep it.
-func (b *Body) readAll(limit int) ([]byte, error) {
+// readAll reads a body of at most limit bytes, and makes the error for a
+// longer one with over. It reads one more byte at the most, and what it returns
+// takes little more memory than it has bytes, since a store may keep it.
+func (b *Body) readAll(limit int, over func(what string, limit int) *leat.Error) ([]byte, error) {
 	if b.Length > int64(limit) {
-		return nil, tooLarge("the body", limit)
+		return nil, over("the body", limit)
 	}
 	most := limit
 	if most < math.MaxInt {
@@ -126,7 +144,7 @@ func (b *Body) readAll(limit int) ([]byte, error) {
 		buf = buf[:len(buf)+n]
 		switch {
 		case len(buf) > limit:
-			return nil, tooLarge("the body", limit)
+			return nil, over("the body", limit)
 		case err == io.EOF:
 			if len(buf) < cap(buf)/8*7 {
 				buf = bytes.Clone(buf)
@@ -178,7 +196,7 @@ func (r *reader) fault(err error) error {
 		With("received", r.count)
 }
 
-func tooLarge(what string, limit int) error {
+func tooLarge(what string, limit int) *leat.Error {
 	return leat.Errorf(leat.CodeTooLarge, "%s has more than %d bytes", what, limit).
 		Advise("Send smaller records, or start the server with a larger --max-record.").
 		With("limit", limit)

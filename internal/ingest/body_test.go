@@ -123,8 +123,14 @@ func TestContentEncoding(t *testing.T) {
 		wantCode(t, err, leat.CodeMediaType)
 		_, err = Envelope(body(encoding))
 		wantCode(t, err, leat.CodeMediaType)
-		_, err = NewLines(body(encoding)).Next()
+		_, err = Array(body(encoding))
 		wantCode(t, err, leat.CodeMediaType)
+		for _, l := range []interface{ Next() (Group, error) }{
+			NewLines(body(encoding)), NewValues(body(encoding)), NewEvents(body(encoding)),
+		} {
+			_, err = l.Next()
+			wantCode(t, err, leat.CodeMediaType)
+		}
 	}
 	if _, err := Form(body("Identity")); err != nil {
 		t.Error(err)

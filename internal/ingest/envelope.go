@@ -86,7 +86,7 @@ func (b *Body) readText(limit int) ([]byte, error) {
 	if err := b.checkEncoding(); err != nil {
 		return nil, err
 	}
-	return b.readAll(limit)
+	return b.readAll(limit, tooLarge)
 }
 
 func noTopic(what, part string) error {

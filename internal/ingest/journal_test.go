@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,14 +14,24 @@ import (
 
 // publish does what a surface does with a body of lines.
 func publish(j *journal.Journal, body io.Reader) (done []journal.Appended, err error) {
-	l := NewLines(Body{Reader: body, MaxRecord: j.MaxRecord()})
+	return store(j, "", NewLines(Body{Reader: body, MaxRecord: j.MaxRecord()}), AtLine)
+}
+
+// store stores what groups have. The stream is that of appends without one,
+// and at says of which line or event an error is.
+func store(j *journal.Journal, stream string, groups interface{ Next() (Group, error) }, at func(error, int) error) (done []journal.Appended, err error) {
 	for {
-		g, end := l.Next()
+		g, end := groups.Next()
+		for i := range g.Appends {
+			if stream != "" {
+				g.Appends[i].Stream = stream
+			}
+		}
 		some, err := j.Append(context.Background(), g.Appends...)
 		done = append(done, some...)
 		switch {
 		case err != nil:
-			return done, AtLine(err, g.Numbers[len(some)])
+			return done, at(err, g.Numbers[len(some)])
 		case end == io.EOF:
 			return done, nil
 		case end != nil:
@@ -98,5 +109,94 @@ func TestLinesStopAtError(t *testing.T) {
 		if e.Fields["line"] != 4 || len(done) != 2 || len(b.Records) != 2 || done[1].Offset != b.Records[1].Offset {
 			t.Errorf("%s: line %v, %d results, %d records", test.name, e.Fields["line"], len(done), len(b.Records))
 		}
+	}
+}
+
+// Repeating a body of events is exact where they have ids, in streams of text
+// and of JSON; an id that is not allowed as a key is an error.
+func TestEventsInStreams(t *testing.T) {
+	st := memstore.New(memstore.Options{})
+	defer st.Close()
+	j := journal.New(st, journal.Options{})
+	defer j.Close()
+	send := func(stream, contentType, body string) ([]journal.Appended, error) {
+		return store(j, stream, NewEvents(Body{Reader: strings.NewReader(body), ContentType: contentType, MaxRecord: j.MaxRecord()}), AtEvent)
+	}
+	for stream, contentType := range map[string]string{"text": "text/plain", "json": "application/json"} {
+		body := "id: 1\nevent: a\ndata: [ 1,\ndata: 2 ]\n\ndata: 3\n\nid: 2\ndata: 4\n\n"
+		for repeat := range 2 {
+			done, err := send(stream, contentType, body)
+			if err != nil || len(done) != 3 {
+				t.Fatalf("%s: %d results, %v", stream, len(done), err)
+			}
+			for i, d := range done {
+				if want := repeat == 1 && i != 1; d.Duplicate != want {
+					t.Errorf("%s, time %d: event %d is a duplicate: %v", stream, repeat+1, i+1, d.Duplicate)
+				}
+			}
+		}
+		b, _ := st.ReadStream(context.Background(), stream, 0, 0, 1<<20)
+		if len(b.Records) != 4 || b.Records[0].Type != "a" || b.Records[0].Key != "1" || b.Records[1].Key != "" {
+			t.Errorf("%s: got %+v", stream, b.Records)
+		}
+		if want := map[string]string{"text": "[ 1,\n2 ]", "json": "[1,2]"}[stream]; string(b.Records[0].Data) != want {
+			t.Errorf("%s: got the data %q, want %q", stream, b.Records[0].Data, want)
+		}
+		for _, bad := range []struct {
+			block string
+			code  leat.Code
+		}{
+			{"id: \x01\ndata: 5", leat.CodeInvalidKey},
+			{"id: \x00\ndata: 5", leat.CodeInvalidKey},
+			{"id: " + strings.Repeat("x", journal.MaxKey+1) + "\ndata: 5", leat.CodeInvalidKey},
+			{"event: leat.end\ndata: 5", leat.CodeInvalidType},
+		} {
+			done, err := send(stream, contentType, "data: 1\n\ndata: 2\n\n"+bad.block+"\n\ndata: 3\n\n")
+			if e := wantCode(t, err, bad.code); e.Fields["event"] != 3 || len(done) != 2 {
+				t.Errorf("%q: %d results, then event %v", bad.block, len(done), e.Fields["event"])
+			}
+		}
+	}
+	// Of another type than the stream has.
+	_, err := send("text", "application/json", "data: 1\n\n")
+	if e := wantCode(t, err, leat.CodeTypeMismatch); e.Fields["event"] != 1 {
+		t.Error(e.Fields)
+	}
+	// What is no JSON is named by its event too.
+	_, err = send("json", "application/json", "data: 1\n\ndata: x\n\n")
+	if e := wantCode(t, err, leat.CodeInvalidBody); e.Fields["event"] != 2 {
+		t.Error(e.Fields)
+	}
+}
+
+// The journal takes off the white space that Array and Values leave inside.
+func TestValuesInStreams(t *testing.T) {
+	st := memstore.New(memstore.Options{})
+	defer st.Close()
+	j := journal.New(st, journal.Options{})
+	defer j.Close()
+	body := func(text string) Body {
+		return Body{Reader: strings.NewReader(text), ContentType: "application/json", MaxRecord: j.MaxRecord()}
+	}
+	as, err := Array(body(` [ { "a" : 1.50 , "a" : 2 } , [ 1 ] ] `))
+	for i := range as {
+		as[i].Stream = "s"
+	}
+	if err == nil {
+		_, err = j.Append(context.Background(), as...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store(j, "s", NewValues(body("{ \"b\" : 1e2 }\n\n[ ]\n")), AtLine); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := st.ReadStream(context.Background(), "s", 0, 0, 1<<20)
+	var got []string
+	for _, r := range b.Records {
+		got = append(got, string(r.Data))
+	}
+	if want := []string{`{"a":1.50,"a":2}`, "[1]", `{"b":1e2}`, "[]"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -4,21 +4,24 @@ import (
 	"bytes"
 	"io"
 	"maps"
+	"math"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/journal"
 )
 
-// Lines reads envelopes, one on each line. A line ends with LF and with
-// nothing else; a CR before it is dropped. Lines of white space are skipped,
-// but counted. The last line needs no LF if the body ends cleanly after it.
-// Of a body that stops half-way, a line without LF is not taken.
+// Lines reads records, one on each line: envelopes or JSON texts. A line ends
+// with LF and with nothing else; a CR before it is dropped. Lines of white
+// space are skipped, but counted. The last line needs no LF if the body ends
+// cleanly after it. Of a body that stops half-way, a line without LF is not
+// taken.
 //
 // The work is linear in the bytes read, however they are cut. The memory is
 // up to 64 KiB, or twice the longest line.
 type Lines struct {
 	in     reader
-	limit  int // of a line, in bytes, without its end
+	limit  int                                       // of a line, in bytes, without its end; at most math.MaxInt-2
+	decode func(line []byte) (journal.Append, error) // keeps no part of line
 	buf    []byte
 	begin  int   // buf[begin:] is not yet consumed
 	looked int   // how much of that is known to have no LF
@@ -34,23 +37,45 @@ const (
 	maxBuffer = 64 << 10
 )
 
-// NewLines returns the lines of a body.
+// fitBuffer returns the capacity for the next read, when one into free bytes
+// has brought n.
+func fitBuffer(size, n, free int) int {
+	switch {
+	case n == free:
+		return min(2*size, maxBuffer)
+	case n < free/4:
+		return minBuffer
+	}
+	return size
+}
+
+// NewLines returns the lines of a body that has an envelope on each.
 func NewLines(b Body) *Lines {
+	return newLines(b, envelopeLimit(b.MaxRecord), decode)
+}
+
+func newLines(b Body, limit int, decode func([]byte) (journal.Append, error)) *Lines {
 	return &Lines{
 		in:     reader{from: b.Reader},
-		limit:  envelopeLimit(b.MaxRecord),
+		limit:  min(limit, math.MaxInt-2), // room to count one more byte, and a CR
+		decode: decode,
 		size:   minBuffer,
 		failed: b.checkEncoding(),
 	}
 }
 
-// A Group is what the lines hold that had arrived when it was taken.
+// A Group is what the lines or events hold that had arrived when it was taken.
 type Group struct {
-	// Appends are in the order of the lines.
+	// Appends are in the order of the lines or events.
 	Appends []journal.Append
 
-	// Numbers has the number of each append's line, counted from 1.
+	// Numbers has the number of each append's line or event, counted from 1.
 	Numbers []int
+}
+
+func (g *Group) add(a journal.Append, number int) {
+	g.Appends = append(g.Appends, a)
+	g.Numbers = append(g.Numbers, number)
 }
 
 // Next returns the lines that have arrived, one at least. It waits for bytes
@@ -65,8 +90,8 @@ func (l *Lines) Next() (Group, error) {
 		line, ok := l.line()
 		switch {
 		case ok:
-			if err := g.add(line, l.number, l.limit); err != nil {
-				l.fail(err)
+			if err := l.take(line, &g); err != nil {
+				l.fail(AtLine(err, l.number))
 			}
 		case len(l.buf)-l.begin > l.limit+1: // with the CR
 			l.number++
@@ -129,35 +154,30 @@ func (l *Lines) read() {
 	n, err := l.in.read(l.buf[len(l.buf):cap(l.buf)])
 	l.buf = l.buf[:len(l.buf)+n]
 	l.stop = err
-	switch {
-	case n == free:
-		l.size = min(2*l.size, maxBuffer)
-	case n < free/4:
-		l.size = minBuffer
-	}
+	l.size = fitBuffer(l.size, n, free)
 }
 
-// add decodes a line and adds what it holds.
-func (g *Group) add(line []byte, number, limit int) error {
-	if len(line) > limit {
-		return AtLine(tooLarge("the line", limit), number)
+// take decodes a line and adds what it holds to g.
+func (l *Lines) take(line []byte, g *Group) error {
+	if len(line) > l.limit {
+		return tooLarge("the line", l.limit)
 	}
 	if len(bytes.Trim(line, " \t\r")) == 0 {
 		return nil
 	}
-	a, err := decode(line)
-	if err != nil {
-		return AtLine(err, number)
+	a, err := l.decode(line)
+	if err == nil {
+		g.add(a, l.number)
 	}
-	g.Appends = append(g.Appends, a)
-	g.Numbers = append(g.Numbers, number)
-	return nil
+	return err
 }
 
 // AtLine returns err as a *leat.Error that has the number of a line in its
 // field "line". It leaves err, which others may share, as it is.
-func AtLine(err error, number int) error {
+func AtLine(err error, number int) error { return at(err, "line", number) }
+
+func at(err error, field string, number int) error {
 	e := *leat.AsError(err)
 	e.Fields = maps.Clone(e.Fields)
-	return e.With("line", number)
+	return e.With(field, number)
 }

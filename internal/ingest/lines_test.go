@@ -15,8 +15,8 @@ import (
 	"github.com/leat-dev/leat/internal/journal"
 )
 
-// all reads lines to the end.
-func all(l *Lines) (as []journal.Append, numbers []int, err error) {
+// all reads lines or events to the end.
+func all(l interface{ Next() (Group, error) }) (as []journal.Append, numbers []int, err error) {
 	for {
 		g, err := l.Next()
 		as = append(as, g.Appends...)
@@ -221,7 +221,7 @@ func FuzzLines(f *testing.F) {
 			end = io.ErrUnexpectedEOF
 		}
 		got, numbers, err := all(NewLines(Body{Reader: &pieces{text, cuts, end}, MaxRecord: 1000}))
-		want, wantNumbers, wantErr := model(text, end, envelopeLimit(1000))
+		want, wantNumbers, wantErr := model(text, end, envelopeLimit(1000), decode)
 		if leat.CodeOf(err) != leat.CodeOf(wantErr) || !slices.Equal(numbers, wantNumbers) || !slices.EqualFunc(got, want, same) {
 			t.Fatalf("%q cut %v:\n got %v %v\nwant %v %v", text, cuts, numbers, err, wantNumbers, wantErr)
 		}
@@ -229,7 +229,7 @@ func FuzzLines(f *testing.F) {
 }
 
 // model is Lines in the plainest way.
-func model(text []byte, end error, limit int) (as []journal.Append, numbers []int, err error) {
+func model(text []byte, end error, limit int, decode func([]byte) (journal.Append, error)) (as []journal.Append, numbers []int, err error) {
 	lines := bytes.Split(text, []byte("\n"))
 	last := len(lines) - 1
 	if len(lines[last]) == 0 || end != io.EOF {

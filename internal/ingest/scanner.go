@@ -1,7 +1,9 @@
 package ingest
 
-// A scanner walks over the members of a JSON object that is known to be valid:
-// it finds where values end and checks nothing.
+import "iter"
+
+// A scanner walks over the parts of a JSON object or array that is known to be
+// valid: it finds where values end and checks nothing.
 type scanner struct {
 	text []byte
 	pos  int
@@ -15,6 +17,23 @@ func (s *scanner) next() byte {
 			s.pos++
 		default:
 			return c
+		}
+	}
+}
+
+// elements yields where each element of the array that begins here begins, and
+// its text.
+func (s *scanner) elements() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for s.pos++; s.next() != ']'; {
+			if s.next() == ',' {
+				s.pos++
+				s.next()
+			}
+			begin := s.pos
+			if !yield(begin, s.value()) {
+				return
+			}
 		}
 	}
 }
