@@ -1,18 +1,14 @@
 package events
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/ingest"
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/upload"
 )
 
 // published is the answer to a publish of one record.
@@ -20,13 +16,6 @@ type published struct {
 	ID        leat.Offset `json:"id"`
 	Topic     string      `json:"topic"`
 	Duplicate bool        `json:"duplicate,omitempty"`
-}
-
-// counted is the answer to a publish of lines.
-type counted struct {
-	Count      int          `json:"count"`
-	Duplicates int          `json:"duplicates,omitempty"`
-	Last       *leat.Offset `json:"last,omitempty"` // of the last line, nil if there was none
 }
 
 // publish answers POST /events.
@@ -45,13 +34,8 @@ func (s *Surface) takeBody(w http.ResponseWriter, r *http.Request) (answer any, 
 	if err != nil {
 		return nil, err
 	}
-	body := ingest.Body{
-		Reader:      &patient{from: r.Body, rc: http.NewResponseController(w), limit: s.o.BodyTimeout},
-		ContentType: r.Header.Get("Content-Type"),
-		Encoding:    r.Header.Get("Content-Encoding"),
-		Length:      r.ContentLength,
-		MaxRecord:   s.o.Journal.MaxRecord(),
-	}
+	in := upload.NewBody(w, r, s.o.BodyTimeout)
+	body := in.Ingest(r, s.o.Journal.MaxRecord())
 	if q.Has("topic") {
 		return s.publishTo(r, q, body)
 	}
@@ -67,7 +51,7 @@ func (s *Surface) takeBody(w http.ResponseWriter, r *http.Request) (answer any, 
 		a, err := ingest.Envelope(body)
 		return s.publishOne(r, a, err)
 	default:
-		body.Reader.(*patient).lines = true
+		in.SetPace(upload.Line)
 		return s.publishLines(r, ingest.NewLines(body))
 	}
 }
@@ -97,85 +81,8 @@ func (s *Surface) publishOne(r *http.Request, a journal.Append, err error) (any,
 	return published{ID: got[0].Offset, Topic: a.Stream, Duplicate: got[0].Duplicate}, nil
 }
 
-// publishLines stores lines as they arrive, those that arrived together in one
-// call. It stops at the first that is wrong; the error says which, and how many
-// were stored.
+// publishLines stores lines as they arrive. It stops at the first that is wrong;
+// the error says which, and how many were stored.
 func (s *Surface) publishLines(r *http.Request, lines *ingest.Lines) (any, error) {
-	var answer counted
-	for {
-		group, readErr := lines.Next()
-		got, err := s.o.Journal.Append(r.Context(), group.Appends...)
-		for _, a := range got {
-			answer.add(a)
-		}
-		switch {
-		case err != nil:
-			return nil, answer.explain(ingest.AtLine(err, group.Numbers[len(got)]))
-		case errors.Is(readErr, io.EOF):
-			return answer, nil
-		case readErr != nil:
-			return nil, answer.explain(readErr)
-		}
-	}
-}
-
-func (c *counted) add(a journal.Appended) {
-	c.Count++
-	if a.Duplicate {
-		c.Duplicates++
-	}
-	c.Last = &a.Offset
-}
-
-// explain adds to an error what was stored before it. It leaves err, which
-// others may share, as it is.
-func (c *counted) explain(err error) error {
-	e := *leat.AsError(err)
-	e.Fields = maps.Clone(e.Fields)
-	e.With("count", c.Count)
-	if c.Duplicates > 0 {
-		e.With("duplicates", c.Duplicates)
-	}
-	if c.Last != nil {
-		e.With("last", *c.Last)
-	}
-	return &e
-}
-
-// patient reads a body whose sender has a limited time: for all of it, or, if
-// the body is lines, for each line from its first byte on.
-type patient struct {
-	from  io.Reader
-	rc    *http.ResponseController
-	limit time.Duration // negative: none
-	lines bool
-	armed bool
-}
-
-func (p *patient) Read(b []byte) (int, error) {
-	if !p.armed && p.limit > 0 && !p.lines {
-		p.arm(time.Now().Add(p.limit))
-	}
-	n, err := p.from.Read(b)
-	switch {
-	case err != nil, p.lines && n > 0 && b[n-1] == '\n':
-		p.disarm()
-	case p.lines && n > 0 && p.limit > 0 && (!p.armed || bytes.IndexByte(b[:n], '\n') >= 0):
-		p.arm(time.Now().Add(p.limit)) // a line has begun
-	}
-	return n, err
-}
-
-// arm sets the deadline. Where it cannot be set there is none: the caller's
-// middleware decides over that.
-func (p *patient) arm(t time.Time) {
-	_ = p.rc.SetReadDeadline(t)
-	p.armed = true
-}
-
-func (p *patient) disarm() {
-	if p.armed {
-		_ = p.rc.SetReadDeadline(time.Time{})
-		p.armed = false
-	}
+	return upload.Store(r.Context(), s.o.Journal, lines, func(*journal.Append) {}, ingest.AtLine)
 }
