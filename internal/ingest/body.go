@@ -6,13 +6,15 @@
 // are one record, [NewLines] is an envelope on each line. Of the others the
 // caller knows the stream, and sets it: [Record] is one record, [Array] one for
 // each element of a JSON array, [NewValues] one for each line of JSON,
-// [NewEvents] one for each event of an event stream.
+// [NewEvents] one for each event of an event stream, and [NewChunks] cuts bytes
+// where they come to a halt.
 //
 // Record and Array read the body to its end. The rest hand over what has
-// arrived and never wait for more while they have something. All say in the
-// field "received" of their error how much arrived of a body that stopped
-// half-way. The work is linear in the bytes read, and what comes out does not
-// depend on how they were cut.
+// arrived and never wait for more while they have something, but for Chunks,
+// which gathers bytes for a moment. All say in the field "received" of their
+// error how much arrived of a body that stopped half-way. The work is linear in
+// the bytes read, and what comes out does not depend on how they were cut, but
+// for the moment at which Chunks cuts.
 package ingest
 
 import (
@@ -35,8 +37,8 @@ type Body struct {
 	Reader io.Reader
 
 	// ContentType and Encoding are the fields Content-Type and
-	// Content-Encoding, empty if there are none. Array, NewValues and
-	// NewEvents give their appends the ContentType as it is: where the
+	// Content-Encoding, empty if there are none. Array, NewValues, NewEvents
+	// and NewChunks give their appends the ContentType as it is: where the
 	// body is written in another type than the stream has, such as lines for
 	// a stream of application/json, it must be that of the stream.
 	ContentType string
@@ -166,8 +168,9 @@ func (b *Body) readAll(limit int, over func(what string, limit int) *leat.Error)
 // A reader counts what it reads, and does not go round for ever with one that
 // returns nothing.
 type reader struct {
-	from  io.Reader
-	count int64
+	from   io.Reader
+	count  int64
+	advice string // for a body that stops half-way, empty for sending it again
 }
 
 func (r *reader) read(p []byte) (n int, err error) {
@@ -191,8 +194,12 @@ func (r *reader) fault(err error) error {
 			Advise("Send it faster, or in smaller pieces, or start the server with a longer --body-timeout.").
 			With("received", r.count)
 	}
+	advice := r.advice
+	if advice == "" {
+		advice = "Send it again, with the same key if it has one."
+	}
 	return leat.Errorf(leat.CodeInvalidBody, "the body stopped half-way, after %d bytes: %w", r.count, err).
-		Advise("Send it again, with the same key if it has one.").
+		Advise(advice).
 		With("received", r.count)
 }
 

@@ -131,6 +131,10 @@ func TestContentEncoding(t *testing.T) {
 			_, err = l.Next()
 			wantCode(t, err, leat.CodeMediaType)
 		}
+		c := NewChunks(body(encoding), nil)
+		_, err = c.Next()
+		wantCode(t, err, leat.CodeMediaType)
+		c.Close()
 	}
 	if _, err := Form(body("Identity")); err != nil {
 		t.Error(err)

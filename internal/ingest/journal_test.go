@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/journal"
@@ -199,4 +201,44 @@ func TestValuesInStreams(t *testing.T) {
 	if want := []string{`{"a":1.50,"a":2}`, "[1]", `{"b":1e2}`, "[]"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// Bytes become visible as they arrive: 10 ms after the first of them.
+func TestChunksReachReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memstore.New(memstore.Options{})
+		defer st.Close()
+		j := journal.New(st, journal.Options{})
+		defer j.Close()
+		r, w := io.Pipe()
+		stored := make(chan error)
+		go func() { // ends with the pipe
+			c := NewChunks(Body{Reader: r, ContentType: "video/mp4", MaxRecord: j.MaxRecord()}, nil)
+			defer c.Close()
+			for {
+				a, err := c.Next()
+				if err == nil {
+					a.Stream = "v"
+					_, err = j.Append(context.Background(), a)
+				}
+				if err != nil {
+					stored <- err
+					return
+				}
+			}
+		}()
+		for i, text := range []string{"ab", "cdefg", "h"} {
+			io.WriteString(w, text)
+			time.Sleep(chunkDelay)
+			synctest.Wait()
+			b, err := st.ReadStream(context.Background(), "v", 0, 0, 1<<20)
+			if err != nil || len(b.Records) != i+1 || string(b.Records[i].Data) != text {
+				t.Fatalf("after %q: %d records, %v", text, len(b.Records), err)
+			}
+		}
+		w.Close()
+		if err := <-stored; err != io.EOF {
+			t.Error(err)
+		}
+	})
 }
