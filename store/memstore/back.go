@@ -104,8 +104,8 @@ func (s *Store) Seek(ctx context.Context, name string, at int64) (seq uint64, st
 	if st == nil {
 		return 0, 0, nil
 	}
-	e, ok := st.records.get(st.records.seek(func(e *entry) bool { return e.end() <= at }))
-	if !ok {
+	e, _ := st.seek(at)
+	if e == nil {
 		return 0, 0, nil
 	}
 	return e.seq, e.pos, nil

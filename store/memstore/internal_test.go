@@ -3,9 +3,11 @@ package memstore
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -262,5 +264,48 @@ func TestFewStreamsAreLookedUp(t *testing.T) {
 	}
 	if most := len(b.Records) + 2*len(f.Names()); b.Keys > most {
 		t.Errorf("%d keys for %d records, want at most %d", b.Keys, len(b.Records), most)
+	}
+}
+
+// Size is payloads, types, keys and carries, and a constant for each record.
+func TestSize(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	tx := store.Tx{Stream: "s", Records: []leat.Record{
+		{Type: "type", Key: "a key", Carry: []byte("\xe2\x82"), Data: []byte("payload")},
+		{Kind: leat.KindEnd, Type: string(leat.EndAborted), Data: []byte("reason")},
+	}}
+	want := int64(2*130 + 4 + 5 + 2 + 7 + 7 + 6)
+	if n := txSize(&tx); n != want {
+		t.Errorf("a Tx of %d bytes, want %d", n, want)
+	}
+	results, err := s.Commit(context.Background(), []store.Tx{tx})
+	if err != nil || results[0].Err != nil || s.Size() != want {
+		t.Errorf("%v, %v, the size is %d, want %d", results, err, s.Size(), want)
+	}
+	if n := unsafe.Sizeof(entry{}); n > 112 {
+		t.Errorf("an entry has %d bytes, want at most 112", n)
+	}
+}
+
+// "It looks at a number of records that grows as the logarithm of all there
+// are."
+func TestSeekLooksAtFew(t *testing.T) {
+	const n, size = 20_000, 10
+	s := New(Options{})
+	defer s.Close()
+	st := newStream("s", "text/plain", 1)
+	for i := range int64(n) {
+		s.add(st, &leat.Record{Pos: i * size, Data: make([]byte, size)}, uint64(i+2), 0)
+	}
+	most := bits.Len(n) + 1 // one more, as chunks are not all full
+	for at := int64(-5); at < n*size; at += 97 {
+		e, looked := st.seek(at)
+		if looked > most || e.pos != max(at, 0)/size*size {
+			t.Fatalf("byte %d is in the record at %d, and %d records were looked at, want at most %d", at, e.pos, looked, most)
+		}
+	}
+	if e, _ := st.seek(n * size); e != nil {
+		t.Errorf("behind the end is the record at %d", e.pos)
 	}
 }

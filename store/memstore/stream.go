@@ -62,6 +62,16 @@ func (st *stream) info() store.Info {
 // after returns the place of the first record after a sequence.
 func (st *stream) after(seq uint64) pos { return after(&st.records, seq) }
 
+// seek returns the first record that ends after a byte of the content, nil if
+// there is none, and how many it looked at.
+func (st *stream) seek(at int64) (first *entry, looked int) {
+	first, _ = st.records.get(st.records.seek(func(e *entry) bool {
+		looked++
+		return e.end() <= at
+	}))
+	return first, looked
+}
+
 // An entry is one record, in the log and in its stream. It is immutable, and
 // at 112 bytes a third smaller than a leat.Record that shares the name and
 // the epoch.

@@ -265,19 +265,25 @@ func (s *Store) loadHead() error {
 	if s.head, s.size, known, err = decodeHead(value); err != nil || known {
 		return err
 	}
+	s.size, err = s.countSize()
+	return err
+}
+
+// countSize returns the size that all rows add up to.
+func (s *Store) countSize() (size int64, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindRow}, UpperBound: []byte{kindRow + 1}})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer it.Close()
 	for it.First(); it.Valid(); it.Next() {
 		r, err := rowAt(it)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		s.size += r.size(string(it.Key()[1:]))
+		size += r.size(string(it.Key()[1:]))
 	}
-	return it.Error()
+	return size, it.Error()
 }
 
 // counter reads a value that is one number, 0 if there is none.

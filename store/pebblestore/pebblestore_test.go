@@ -84,6 +84,11 @@ func (m *medium) Open() (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Whatever the disk went through, what is counted is what there is.
+	if size, err := s.countSize(); err != nil || size != s.Size() {
+		_ = s.Close()
+		return nil, fmt.Errorf("the size is %d, the rows add up to %d, %v", s.Size(), size, err)
+	}
 	return s, nil
 }
 

@@ -29,16 +29,22 @@ var conformance = []struct {
 	{"ReadLogOfLaterStreams", testReadLogOfLaterStreams},
 	{"At", testAt},
 	{"Back", testBack},
+	{"Seek", testSeek},
 	{"ManyStreams", testManyStreams},
 
 	{"Trim", testTrim},
 	{"TrimWhileAppending", testTrimWhileAppending},
 	{"Drop", testDrop},
 	{"DropAndMakeAnew", testDropAndMakeAnew},
+	{"DropConflicts", testDropConflicts},
+	{"DropAgainstCommit", testDropAgainstCommit},
 	{"Removed", testRemoved},
 	{"RemovedUntil", testRemovedUntil},
 	{"RemovedAtRandom", testRemovedAtRandom},
 	{"RemovedWhileReading", testRemovedWhileReading},
+
+	{"Size", testSize},
+	{"SizeWhileInUse", testSizeWhileInUse},
 
 	{"Follow", testFollow},
 	{"FollowStateOnly", testFollowStateOnly},

@@ -35,6 +35,7 @@ func (k *kit) calls() []call {
 			_, err := s.ReadLog(ctx, k.filter("s", "t"), 0, 0, plenty)
 			return err
 		}},
+		{"Seek", func(ctx context.Context) error { _, _, err := s.Seek(ctx, "s", 3); return err }},
 		{"At", func(ctx context.Context) error { _, err := s.At(ctx, time.Now()); return err }},
 		{"Removed", func(ctx context.Context) error {
 			_, err := s.Removed(ctx, everything, 0, 0, math.MaxUint64)
@@ -103,8 +104,8 @@ func testClose(k *kit) {
 	}
 	k.code("Health after Close", k.s.Health(), leat.CodeUnavailable)
 	// What never fails must not panic either.
-	if k.s.Abilities() != k.ab || k.s.Head() < head || len(k.s.Epochs()) != len(epochs) {
-		k.Error("Close changed the abilities, the epochs or the head")
+	if k.s.Abilities() != k.ab || k.s.Head() < head || len(k.s.Epochs()) != len(epochs) || k.s.Size() < 0 {
+		k.Error("Close changed the abilities, the epochs, the head or the size")
 	}
 	k.ok(k.s.Close())
 }
