@@ -1,0 +1,179 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/memstore"
+)
+
+// A kit is a Host over a store, all in the bubble of a test.
+type kit struct {
+	t    *testing.T
+	st   store.Store
+	live *live.Live
+	*Host
+}
+
+// inBubble runs a test with fake time.
+func inBubble(t *testing.T, test func(t *testing.T, k *kit)) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memstore.New(memstore.Options{})
+		defer st.Close()
+		l := live.New(st, render.NewCache(0), live.Options{Logger: slog.New(slog.DiscardHandler)})
+		defer l.Close()
+		h := NewHost(Options{Live: l, Writer: socket.NewWriter(socket.Options{}), Logger: slog.New(slog.DiscardHandler)})
+		test(t, &kit{t, st, l, h})
+	})
+}
+
+// add appends records to a stream and returns the sequence of the last.
+func (k *kit) add(stream string, records ...leat.Record) uint64 {
+	k.t.Helper()
+	info, err := k.st.Stream(k.t.Context(), stream)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	pos := info.End
+	for i := range records {
+		records[i].Stream, records[i].Pos = stream, pos
+		pos = records[i].End()
+	}
+	results, err := k.st.Commit(k.t.Context(), []store.Tx{{Stream: stream, Version: info.Version, ContentType: "text/plain", Records: records}})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	synctest.Wait() // the head follows
+	return records[len(records)-1].Offset.Seq
+}
+
+func text(data string) leat.Record { return leat.Record{Kind: leat.KindText, Data: []byte(data)} }
+
+func (k *kit) filter(topics ...string) *leat.Filter {
+	f, err := leat.ParseFilter(topics...)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return f
+}
+
+// An exchange is a Stream under way. body may be read when the bubble is idle.
+type exchange struct {
+	body *bytes.Buffer
+	end  chan error // nil for a clean end
+}
+
+// stream begins a Stream to a recorder.
+func (k *kit) stream(rd *Reading) *exchange {
+	w := httptest.NewRecorder()
+	x := &exchange{body: w.Body, end: make(chan error, 1)}
+	r := httptest.NewRequestWithContext(k.t.Context(), "GET", "/", nil)
+	// Ended by the end of the stream.
+	go func() {
+		defer func() {
+			err, _ := recover().(error)
+			x.end <- err
+		}()
+		k.Stream(deadliner{w}, r, rd)
+	}()
+	synctest.Wait()
+	return x
+}
+
+// deadliner is a recorder that takes deadlines.
+type deadliner struct{ *httptest.ResponseRecorder }
+
+func (deadliner) SetWriteDeadline(time.Time) error { return nil }
+
+// want says how an exchange ended and with what body.
+func (x *exchange) want(t *testing.T, name, body string, end error) {
+	t.Helper()
+	select {
+	case err := <-x.end:
+		if !errors.Is(err, end) || x.body.String() != body {
+			t.Errorf("%s: ended with %v after %q, want %v after %q", name, err, x.body, end, body)
+		}
+	case <-time.After(time.Hour):
+		t.Fatalf("%s: it does not end, after %q", name, x.body)
+	}
+}
+
+// A limit ends an answer after so many bytes, wherever that is: also before
+// records that are there, and in the middle of one.
+func TestLimit(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		long := strings.Repeat("0123456789", 5000)
+		k.add("a", text("abc"), text(""), text(long), text("def"))
+		all := "abc" + long + "def"
+		for _, limit := range []int{1, 2, 3, 4, 8191, 8192, 8193, len(all) - 4, len(all) - 3, len(all) - 1, len(all)} {
+			x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second, Limit: int64(limit)})
+			x.want(t, "limit", all[:limit], nil)
+		}
+		x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second, Limit: int64(len(all) + 2)})
+		time.Sleep(time.Minute) // no heartbeat shows
+		k.add("a", text("ghi"))
+		x.want(t, "a limit in what is still to come", all+"gh", nil)
+	})
+}
+
+// "The bytes form has no heartbeat and no gap notice", and a body that stops
+// before its end never looks as if that was the end.
+func TestRawIsCut(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		first := k.add("a", text("abc"))
+		last := k.add("a", text("def"))
+		rd := Reading{Filter: k.filter("a"), Form: render.Raw, Start: live.Start{After: first}, Heartbeat: time.Second}
+		lost := rd
+		lost.Loss = store.LossForeign
+		k.stream(&lost).want(t, "an offset that cannot be used", "", http.ErrAbortHandler)
+		if err := k.st.Trim(t.Context(), "a", last); err != nil {
+			t.Fatal(err)
+		}
+		k.stream(&rd).want(t, "records are gone", "", http.ErrAbortHandler)
+
+		rd.Start.After = last
+		under := k.stream(&rd)
+		k.add("a", text("ghi"))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := under.body.String(); got != "ghi" {
+			t.Errorf("after a minute: %q", got)
+		}
+		k.o.Writer.Shutdown(0)
+		under.want(t, "the server stops", "ghi", http.ErrAbortHandler)
+	})
+}
+
+// The end of a stream is a frame like any other, also one without bytes.
+func TestEndIsAFrame(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		k.add("a", text("abc"), leat.Record{Kind: leat.KindEnd, Type: "complete"})
+		b := k.add("b", text("def"))
+		raw := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Raw, Heartbeat: time.Second, Limit: 6})
+		raw.want(t, "bytes", "abcdef", nil)
+		lines := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Lines, Heartbeat: time.Hour})
+		k.o.Writer.Shutdown(0)
+		if err := <-lines.end; err != nil {
+			t.Errorf("a form that tells was cut: %v", err)
+		}
+		end := `{"id":"` + k.live.Offset(b-1).String() + `","end":{"topic":"a","state":"complete"}}` + "\n"
+		if got := lines.body.String(); strings.Count(got, end) != 1 || strings.Count(got, "\n") != 5 {
+			t.Errorf("lines: %q, want one of them %q", got, end)
+		}
+	})
+}
