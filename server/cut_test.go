@@ -12,7 +12,7 @@ import (
 // over HTTP/2, with its stream alone: nothing is stored of the record, or of the
 // line, in which it stopped, and the server goes on. Two things see to that, the
 // error of the body and the end of the request's context: this test fails when
-// both are ignored, TestBodyCutOff and those of ingest when the first is.
+// both are ignored.
 func TestPublisherVanishes(t *testing.T) {
 	const line = `{"topic":"lines","data":"x"}` + "\n"
 	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
