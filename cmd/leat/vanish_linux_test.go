@@ -1,21 +1,15 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/leat-dev/leat/server"
-	"github.com/leat-dev/leat/store/memstore"
 )
 
 // "A reader that vanishes without FIN": its network goes while it is connected,
@@ -55,28 +49,6 @@ func TestReaderVanishes(t *testing.T) {
 	awaitSubscribers(t, url, 1)
 	ip(t, "-n", ns, "link", "set", ns+"b", "down")
 	awaitSubscribers(t, url, 0)
-}
-
-// serveOn serves an empty memory store until the test ends.
-func serveOn(t *testing.T, ln net.Listener) string {
-	t.Helper()
-	st := memstore.New(memstore.Options{})
-	logger := slog.New(slog.DiscardHandler)
-	srv, err := server.New(server.Options{Store: st, Logger: logger})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hs := newHTTPServer(srv, logger)
-	served := make(chan struct{})
-	// Ended by Close, joined by the clean-up.
-	go func() { defer close(served); hs.Serve(ln) }()
-	t.Cleanup(func() {
-		hs.Close()
-		<-served
-		srv.Shutdown(context.Background())
-		st.Close()
-	})
-	return "http://" + ln.Addr().String()
 }
 
 // awaitSubscribers waits until the server has that many readers. The kernel's
