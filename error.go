@@ -113,6 +113,7 @@ const (
 	CodeEnded            Code = "ended"                  // the stream has ended: nothing is appended any more
 	CodeExists           Code = "exists"                 // the stream exists, and is not as it was asked for
 	CodeGap              Code = "gap"                    // records that the reader was owed are gone
+	CodeRange            Code = "range"                  // the stream does not have the bytes that are asked for
 	CodeTooLarge         Code = "too_large"              // a record or body over its limit
 	CodeMediaType        Code = "unsupported_media_type" // a content type that this resource does not take
 	CodeMisdirected      Code = "misdirected_host"       // the Host is not one that this server serves
@@ -142,6 +143,7 @@ var statuses = map[Code]int{
 	CodeEnded:            409,
 	CodeExists:           409,
 	CodeGap:              410,
+	CodeRange:            416,
 	CodeTooLarge:         413,
 	CodeMediaType:        415,
 	CodeMisdirected:      421,

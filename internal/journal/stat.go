@@ -20,11 +20,12 @@ type Meta struct {
 	// if there was none.
 	Last leat.Offset
 
-	// Records and Bytes count what is retained: entries, bytes of payload.
-	Records, Bytes int64
+	// Records counts the records that are retained, without an end.
+	Records int64
 
-	// Over is how the stream ended, empty while it is open.
-	Over leat.EndState
+	// Over is how the stream ended, empty while it is open, and Reason why.
+	Over   leat.EndState
+	Reason string
 
 	// Config is how the stream is kept if it was made on purpose, else nil.
 	// It must not be changed.
@@ -53,15 +54,43 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 		}
 	}
 	m := Meta{
-		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, Start: v.end, End: v.end,
-		Records: info.Records, Bytes: info.Bytes, Over: v.over, Config: v.config,
-		Last: j.written(v.last, 0).Last,
+		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
+		Records: info.Records, Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
 	}
-	seq, start, err := j.st.Seek(ctx, name, 0)
-	if seq > 0 && seq <= v.last {
-		m.Start = start
+	content := info.Bytes
+	if v.over != "" {
+		b, err := j.st.ReadStream(ctx, name, v.last-1, v.last, 1)
+		if err != nil {
+			return Meta{}, err
+		}
+		if len(b.Records) > 0 { // otherwise it is being removed, and nothing of it is left
+			m.Reason = string(b.Records[0].Data)
+			content -= int64(len(m.Reason))
+			m.Records--
+		}
 	}
-	return m, err
+	// All of it is of one moment, whatever is trimmed meanwhile.
+	m.Start = m.End - content
+	return m, nil
+}
+
+// Seek returns the record that has a byte of the content of the stream that m is
+// of, and the position of its first byte. It is the end, 0 and 0, if the content
+// does not reach that far. The error has leat.CodeGap if the byte is gone.
+func (j *Journal) Seek(ctx context.Context, m Meta, pos int64) (seq uint64, start int64, err error) {
+	seq, start, err = j.st.Seek(ctx, m.Name, pos)
+	if err != nil {
+		return 0, 0, err
+	}
+	info, err := j.st.Stream(ctx, m.Name)
+	if err != nil {
+		return 0, 0, err
+	}
+	if info.ID != m.ID || seq > 0 && start > pos {
+		return 0, 0, leat.Errorf(leat.CodeGap, "byte %d of the stream %q has been removed in this moment", pos, m.Name).
+			Advise("Ask again: the answer says what there is.")
+	}
+	return seq, start, nil
 }
 
 // touch notes a use of a stream with a TTL, in the store only if it knows of none

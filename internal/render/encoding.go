@@ -41,6 +41,10 @@ var (
 	// Bytes writes the payload of a record as it is, and nothing else: the end
 	// of a stream is no bytes.
 	Bytes frame.Encoding = &encoding{"bytes", appendPayload}
+
+	// Elements writes a payload, which is a JSON text, as an element of an
+	// array, with a comma in front of it. The end of a stream is no bytes.
+	Elements frame.Encoding = &encoding{"elements", appendElement}
 )
 
 func (e *encoding) String() string { return e.name }
@@ -74,6 +78,13 @@ func appendLine(dst []byte, r *leat.Record) []byte {
 	}
 	dst = append(appendID(dst, r.Offset), `,"end":`...)
 	return append(appendEnd(dst, r), "}\n"...)
+}
+
+func appendElement(dst []byte, r *leat.Record) []byte {
+	if r.Kind == leat.KindEnd {
+		return dst
+	}
+	return append(append(dst, ','), r.Data...)
 }
 
 func appendPayload(dst []byte, r *leat.Record) []byte {

@@ -47,7 +47,8 @@ var (
 	EventStream         Form = eventStream{SSE}         // events, as text/event-stream
 	EventStreamEnvelope Form = eventStream{SSEEnvelope} // the same, of envelopes
 	Lines               Form = lines{}                  // a JSON object on each line
-	Raw                 Form = raw{}                    // payloads and nothing else
+	Raw                 Form = raw{Bytes}               // payloads and nothing else
+	Array               Form = raw{Elements}            // the same, as the elements of a JSON array
 )
 
 // eventStream is text/event-stream with one of its encodings.
@@ -108,10 +109,10 @@ func (lines) AppendFarewell(dst []byte, retry time.Duration, position leat.Offse
 	return append(strconv.AppendInt(dst, retry.Milliseconds(), 10), "}\n"...)
 }
 
-// raw is the payloads as they are.
-type raw struct{}
+// raw is the payloads of records and nothing else.
+type raw struct{ encoding frame.Encoding }
 
-func (raw) Encoding() frame.Encoding                                         { return Bytes }
+func (f raw) Encoding() frame.Encoding                                       { return f.encoding }
 func (raw) Tells() bool                                                      { return false }
 func (raw) AppendOpening(dst []byte, _ time.Duration, _ leat.Offset) []byte  { return dst }
 func (raw) AppendCursor(dst []byte, _ leat.Offset) []byte                    { return dst }

@@ -131,8 +131,8 @@ func (a *Ask) startFrom(ctx context.Context, l *live.Live, f *leat.Filter, now t
 	return start, store.LossNone, err
 }
 
-// resumes reports whether the reader says what it has seen.
-func (a *Ask) resumes() bool {
+// Resumes reports whether a reader says what it has seen.
+func (a *Ask) Resumes() bool {
 	if a.Cursor != "" {
 		return true
 	}
@@ -145,7 +145,7 @@ func (a *Ask) asked(l *live.Live, start live.Start) string {
 	if a.Cursor != "" {
 		return a.Cursor
 	}
-	if a.resumes() {
+	if a.Resumes() {
 		return a.From
 	}
 	return l.Offset(start.After).String()

@@ -61,6 +61,13 @@ type Reading struct {
 	Beat     Beat
 	GapError bool // end after the first gap
 
+	// Gone is the error for a reader of a stream that does not exist, if it
+	// turns out that nothing tells of its end. nil: there is no such error.
+	Gone error
+
+	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
+	Head, Tail []byte
+
 	// Limit is the number of bytes of frames after which the answer ends,
 	// wherever in a record that is. 0: none. An answer of no bytes needs no
 	// reader.
@@ -77,7 +84,7 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 	}
 	rd := &Reading{
 		Filter: filter, Form: form, Start: start, Loss: loss, Asked: a.asked(h.o.Live, start),
-		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.resumes(),
+		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.Resumes(),
 	}
 	// Who does not resume is owed nothing of what went before.
 	owed := a.Cursor != "" || start.Told == 0
@@ -118,7 +125,12 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	if last, ended := reader.LastEnd(); ended && rd.Start.After >= last {
+	last, ended := reader.LastEnd()
+	switch {
+	case !ended && rd.Gone != nil:
+		reader.Close()
+		return nil, rd.Gone
+	case ended && rd.Start.After >= last && rd.Limit == 0:
 		reader.Close()
 		if rd.Resumes && rd.Loss == store.LossNone {
 			return nil, nil
@@ -158,7 +170,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
 	h.o.Logger.Debug("reader left", "remote", r.RemoteAddr, "reason", reason, "after", h.o.Live.Offset(ses.After()))
@@ -166,6 +178,9 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	case reason == socket.ReasonCut:
 		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
 	case reason == socket.ReasonShutdown && !rd.Form.Tells():
+	case reason == socket.ReasonEnded && len(rd.Tail) > 0:
+		_, _ = w.Write(rd.Tail) // the client may be gone
+		return
 	default:
 		return
 	}

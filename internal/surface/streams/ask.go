@@ -1,0 +1,143 @@
+package streams
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/journal"
+)
+
+func badField(name, value, why, advice string) error {
+	return leat.Errorf(leat.CodeInvalidParameter, "%s: %.64s is not understood: %s", name, value, why).Advise(advice)
+}
+
+// configOf returns the configuration that the head of a request asks for.
+func configOf(h http.Header) (c journal.Config, err error) {
+	c.ContentType = h.Get("Content-Type")
+	ttl, expires := h.Get(fieldTTL), h.Get(fieldExpires)
+	if ttl != "" && expires != "" {
+		return c, badField(fieldExpires, expires, "there is a "+fieldTTL+" too", "Send one of the two.")
+	}
+	if ttl != "" {
+		seconds, err := strconv.ParseUint(ttl, 10, 63)
+		if err != nil || strconv.FormatUint(seconds, 10) != ttl || seconds > maxSeconds {
+			return c, badField(fieldTTL, ttl, "it is no number of seconds", "Send seconds in decimal digits, for example "+fieldTTL+": 3600.")
+		}
+		// A TTL of nothing is one that is over at once.
+		c.TTL = max(time.Duration(seconds)*time.Second, 1)
+	}
+	if expires != "" {
+		if c.Expires, err = time.Parse(time.RFC3339Nano, expires); err != nil {
+			return c, badField(fieldExpires, expires, "it is no date and time of RFC 3339", "Send one such as 2026-12-31T23:59:59Z.")
+		}
+	}
+	c.Retention, err = parseRetention(h.Values(fieldRetain))
+	return c, err
+}
+
+// maxSeconds is the longest time that can be asked for: 100 years.
+const maxSeconds = 100 * 366 * 24 * 60 * 60
+
+const retentionAdvice = "Send bounds such as " + fieldRetain + ": records=1000, bytes=10485760, age=86400, of which each may be missing; age is in seconds."
+
+// parseRetention reads a dictionary of integers (RFC 9651, section 3.2).
+func parseRetention(values []string) (r journal.Retention, err error) {
+	text := strings.Join(values, ",")
+	if strings.TrimSpace(text) == "" {
+		return r, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		key, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+		n, err := strconv.ParseUint(value, 10, 50) // an integer of a structured field has 15 digits
+		if err != nil || n == 0 {
+			return r, badField(fieldRetain, text, "the bound "+strconv.Quote(key)+" is no positive integer", retentionAdvice)
+		}
+		switch key {
+		case "records":
+			r.Records = int64(n)
+		case "bytes":
+			r.Bytes = int64(n)
+		case "age":
+			if n > maxSeconds {
+				return r, badField(fieldRetain, text, "the age is more than 100 years", retentionAdvice)
+			}
+			r.Age = time.Duration(n) * time.Second
+		default:
+			return r, badField(fieldRetain, text, "there is no bound "+strconv.Quote(key), retentionAdvice)
+		}
+	}
+	return r, nil
+}
+
+func formatRetention(r journal.Retention) string {
+	var parts []string
+	add := func(key string, n int64) {
+		if n > 0 {
+			parts = append(parts, key+"="+strconv.FormatInt(n, 10))
+		}
+	}
+	add("records", r.Records)
+	add("bytes", r.Bytes)
+	add("age", int64(r.Age/time.Second))
+	return strings.Join(parts, ", ")
+}
+
+// An ending is how a request asks to end a stream, with an empty state if it does
+// not.
+type ending struct {
+	state  leat.EndState
+	reason string
+}
+
+// endingOf reads Stream-Closed, which counts only as true, and Leat-End: a token
+// with an optional parameter reason (RFC 9651, section 3.3), for example
+// error; reason="disk full".
+func endingOf(h http.Header) (e ending, err error) {
+	if !strings.EqualFold(h.Get(fieldClosed), "true") {
+		if text := h.Get(fieldEnd); text != "" {
+			return e, badField(fieldEnd, text, "it says how the stream ends, and it does not", "Send "+fieldClosed+": true as well.")
+		}
+		return e, nil
+	}
+	text := strings.TrimSpace(h.Get(fieldEnd))
+	if text == "" {
+		return ending{state: leat.EndComplete}, nil
+	}
+	state, rest, more := strings.Cut(text, ";")
+	e.state = leat.EndState(strings.TrimSpace(state))
+	if more {
+		quoted, ok := strings.CutPrefix(strings.TrimSpace(rest), "reason=")
+		if e.reason, ok = unquote(quoted, ok); !ok {
+			return e, badField(fieldEnd, text, "what follows the state is no reason", `Send for example `+fieldEnd+`: error; reason="disk full".`)
+		}
+	}
+	switch e.state {
+	case leat.EndComplete, leat.EndAborted, leat.EndError:
+		return e, nil
+	}
+	return e, badField(fieldEnd, text, "there is no such way to end", "Send complete, aborted or error.")
+}
+
+// unquote reads a string of a structured field: printable ASCII between quotation
+// marks, with \" and \\ for these two.
+func unquote(text string, ok bool) (string, bool) {
+	if !ok || len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
+		return "", false
+	}
+	text = text[1 : len(text)-1]
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\') {
+			i++
+			c = text[i]
+		} else if c == '"' || c == '\\' || c < 0x20 || c > 0x7e {
+			return "", false
+		}
+		out = append(out, c)
+	}
+	return string(out), true
+}
