@@ -121,24 +121,3 @@ func declaredCodes(t *testing.T) map[string]leat.Code {
 	})
 	return codes
 }
-
-func TestKindString(t *testing.T) {
-	for kind, want := range map[leat.Kind]string{
-		leat.KindBinary: "binary", leat.KindText: "text", leat.KindJSON: "json", 200: "binary",
-	} {
-		if got := kind.String(); got != want {
-			t.Errorf("kind %d is %q, want %q", kind, got, want)
-		}
-	}
-	// "Stores write these numbers to disk: they never change their meaning."
-	if leat.KindBinary != 0 || leat.KindText != 1 || leat.KindJSON != 2 {
-		t.Error("the numbers of the kinds have changed")
-	}
-}
-
-func TestRecordEnd(t *testing.T) {
-	r := leat.Record{Pos: 1 << 40, Data: make([]byte, 10)}
-	if got := r.End(); got != 1<<40+10 {
-		t.Errorf("the end is %d", got)
-	}
-}

@@ -88,6 +88,14 @@ func (s *Store) Size() int64 {
 
 // Health returns nil while the store takes writes.
 func (s *Store) Health() error {
+	if err := s.alive(); err != nil {
+		return err
+	}
+	return s.roomy()
+}
+
+// alive returns nil while the store takes Trims and Drops.
+func (s *Store) alive() error {
 	select {
 	case <-s.closing:
 		return errClosed()
@@ -97,6 +105,23 @@ func (s *Store) Health() error {
 		return err
 	}
 	return nil
+}
+
+// roomy returns nil while Options.MinFree bytes are free on the file system, or
+// if that does not say how many are. It is asked each time: others fill a disk
+// too, and one system call is little beside a Commit.
+func (s *Store) roomy() error {
+	least := s.options.MinFree
+	if least <= 0 {
+		return nil
+	}
+	usage, err := s.guard.GetDiskUsage(s.dir)
+	if err != nil || usage.AvailBytes >= uint64(least) {
+		return nil
+	}
+	return leat.Errorf(leat.CodeStoreFull, "the store in %s takes no writes for now: %d bytes are free on its file system and %d are to stay free",
+		s.dir, usage.AvailBytes, least).
+		Advise("Free disk space, or start with a smaller --min-free.")
 }
 
 // Close ends every Follow, commits what is already waiting and closes the

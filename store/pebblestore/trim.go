@@ -48,7 +48,7 @@ func (s *Store) Trim(ctx context.Context, name string, through uint64) error {
 		if len(step.seqs) == 0 {
 			return nil
 		}
-		if err := s.Health(); err != nil {
+		if err := s.alive(); err != nil {
 			return err
 		}
 		r := &request{trim: step, size: txOverhead + 16*len(step.seqs), done: make(chan struct{})}
@@ -118,7 +118,7 @@ func (s *Store) Drop(ctx context.Context, name string, version uint64) error {
 		return err
 	}
 	defer s.release(v)
-	if err := s.Health(); err != nil {
+	if err := s.alive(); err != nil {
 		return err
 	}
 	step := &dropStep{name: name, version: version}
