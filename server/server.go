@@ -62,6 +62,20 @@ type Options struct {
 	// Negative: what the store takes.
 	MaxRecord int
 
+	// TopicAge is how long the records of topics are kept, that is of streams
+	// that were made by a first publish and that no rule of Retention is for.
+	// 0: DefaultTopicAge. Negative: for ever.
+	TopicAge time.Duration
+
+	// Retention are rules for streams by name; the first that matches counts.
+	// nil: none.
+	Retention []RetentionRule
+
+	// MaxStore bounds what the store holds, in bytes by its own count: with
+	// more, the oldest records of topics are removed until an eighth is free.
+	// Streams that were made with PUT are left alone. 0 or negative: no bound.
+	MaxStore int64
+
 	// MaxSubscribers is the largest number of readers; those above it are
 	// asked to come back later. 0 or negative: no limit.
 	MaxSubscribers int
@@ -129,7 +143,11 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.guard = guard
-	s.journal = journal.New(o.Store, journal.Options{MaxRecord: o.MaxRecord, KeyWindow: o.KeyWindow})
+	jo, err := o.journalOptions()
+	if err != nil {
+		return nil, err
+	}
+	s.journal = journal.New(o.Store, jo)
 	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
 	s.events = events.New(events.Options{

@@ -31,6 +31,11 @@ type serveCmd struct {
 	KeyWindow    time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
 	Drain        time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
 
+	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d"`
+	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none"`
+	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE"`
+	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
+
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
 	MaxSubscribers int      `help:"Most readers at a time. 0: no limit." default:"0" placeholder:"N"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
@@ -113,6 +118,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
 		Store: st, Logger: logger,
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
+		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
 	}
@@ -136,10 +142,11 @@ func (c *serveCmd) announce(std *streams, addr net.Addr, class store.Class) {
 	fmt.Fprintf(std.err, `leat %s is serving at %s
   store       %s
   durability  %s: %s
+  retention   %s
   open        %s in a browser
   watch       curl -N '%s/events?topic=hello'
   publish     curl -d 'it works' '%s/events?topic=hello'
-`, version(), url, kept, class, durability[class], url, url, url)
+`, version(), url, kept, class, durability[class], c.retention(), url, url, url)
 	if !isLoopback(addr) {
 		std.note("WARNING: %s can be reached from other machines and there is no authentication yet: whoever reaches it can read and publish everything", addr)
 	}

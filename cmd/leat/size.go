@@ -31,3 +31,13 @@ func (s *byteSize) UnmarshalText(text []byte) error {
 	*s = byteSize(n * unit)
 	return nil
 }
+
+// String writes it in the largest unit that it is a whole number of.
+func (s byteSize) String() string {
+	for i := len(units) - 2; i >= 0; i-- {
+		if u := units[i]; s > 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
+}

@@ -23,5 +23,6 @@ func (c *serveCmd) openStore(logger *slog.Logger) (store.Store, error) {
 		Durability: store.Class(c.Durability),
 		Logger:     logger,
 		MaxRecord:  largest,
+		MinFree:    int64(c.MinFree),
 	})
 }

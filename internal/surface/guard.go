@@ -53,7 +53,15 @@ func NewGuard(next http.Handler, log *slog.Logger, o GuardOptions) (*Guard, erro
 }
 
 // exposed are the response fields that a page of another origin may read.
-const exposed = "Retry-After"
+const exposed = "Accept-Ranges, Content-Range, ETag, Leat-End, Leat-Retention, Location, Retry-After, " +
+	"Stream-Closed, Stream-Expires-At, Stream-Next-Offset, Stream-TTL"
+
+// The methods and request fields that such a page may use.
+const (
+	allowedMethods = "DELETE, GET, HEAD, POST, PUT"
+	allowedFields  = "Cache-Control, Content-Type, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, Range, " +
+		"Stream-Closed, Stream-Expires-At, Stream-TTL"
+)
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -104,8 +112,8 @@ func (g *Guard) allow(w http.ResponseWriter, r *http.Request) bool {
 func (g *Guard) preflight(w http.ResponseWriter, allowed bool) {
 	if allowed {
 		h := w.Header()
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
-		h.Set("Access-Control-Allow-Headers", "Content-Type, Last-Event-ID, Cache-Control")
+		h.Set("Access-Control-Allow-Methods", allowedMethods)
+		h.Set("Access-Control-Allow-Headers", allowedFields)
 		h.Set("Access-Control-Max-Age", "7200")
 	}
 	w.WriteHeader(http.StatusNoContent)

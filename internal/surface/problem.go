@@ -4,7 +4,9 @@
 package surface
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 
@@ -15,6 +17,10 @@ import (
 // not *leat.Error become a plain 500 that says nothing of their text; these are
 // logged. Of a store that has failed its driver has told already.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		// The client has left: nobody hears the answer, and nothing failed.
+		err = leat.Errorf(leat.CodeUnavailable, "the request was given up").Advise("Repeat it.")
+	}
 	e := leat.AsError(err)
 	status := e.Code.Status()
 	if e.Code == leat.CodeInternal {

@@ -1,11 +1,9 @@
 package streams
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/journal"
@@ -32,46 +30,37 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) erro
 		return err
 	}
 	w.Header().Add("Vary", "Accept")
-	f, contentType, err := formOf(r, q, m)
+	form, contentType, err := formOf(r, q, m)
 	switch {
-	case gone != nil && (err != nil || f == nil || !session.Resumes(r, q)):
+	case gone != nil && (err != nil || form == nil):
 		return gone
 	case err != nil:
 		return err
-	case f != nil:
-		return s.readLive(w, r, q, name, f, contentType, gone)
+	case form != nil:
+		return s.readLive(w, r, q, name, form, contentType, gone)
 	}
 	return s.readContent(w, r, q, m)
 }
 
 // formOf returns the form in which the records of a stream are asked for, and its
-// content type. There is none where the content itself is meant.
+// media type. There is none where the content itself is meant.
 func formOf(r *http.Request, q url.Values, m journal.Meta) (render.Form, string, error) {
-	own := essenceOf(m.ContentType)
-	switch as := q.Get("as"); as {
-	case "":
-	case "sse":
-		return render.EventStream, surface.EventStream, nil
-	case "ndjson":
-		return render.Lines, surface.NDJSON, nil
-	case "bytes":
-		return nil, "", nil
-	default:
-		return nil, "", surface.InvalidParameter("as", as, "It is sse, ndjson or bytes.")
+	offers := []surface.Offer{
+		{As: "bytes", Types: []string{essenceOf(m.ContentType)}},
+		{As: "sse", Types: []string{surface.EventStream}},
+		{As: "ndjson", Types: surface.NDJSON},
 	}
-	if own == "" {
-		own = surface.EventStream // of a stream that has gone there is nothing else
+	if m.ContentType == "" {
+		offers = offers[1:] // it has gone, but its readers may not know yet
 	}
-	chosen, err := surface.Negotiate(r.Header.Values("Accept"), append([]string{own}, surface.LiveTypes...)...)
+	offer, contentType, err := surface.Choose(r.Header.Values("Accept"), q.Get("as"), offers...)
 	switch {
-	case err != nil:
+	case err != nil, offer.As == "bytes":
 		return nil, "", err
-	case chosen == own && m.ContentType != "":
-		return nil, "", nil
-	case chosen == surface.EventStream:
-		return render.EventStream, chosen, nil
+	case offer.As == "sse":
+		return render.EventStream, contentType, nil
 	}
-	return render.Lines, chosen, nil
+	return render.Lines, contentType, nil
 }
 
 // readLive sends the records of a stream as events or lines, from the beginning if
@@ -81,12 +70,19 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 	if err != nil {
 		return err
 	}
+	if gone != nil && !ask.Resumes() {
+		return gone
+	}
 	if ask.From == "" {
 		ask.From = "start"
 	}
 	filter, err := leat.ParseFilter(name)
 	if err != nil {
 		return err
+	}
+	if r.Method == http.MethodHead {
+		surface.StreamHeader(w.Header(), contentType)
+		return nil
 	}
 	reading, err := s.o.Host.Resolve(r.Context(), ask, filter, f)
 	if err != nil {
