@@ -28,6 +28,7 @@ var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants"},
 	{"leat/server", "leat/server/h3", "leat/console"},
 	{"leat/internal/surface/*"},
+	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket"},
 	{"leat/internal/journal", "leat/internal/render"},

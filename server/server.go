@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,9 +24,11 @@ import (
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/surface/events"
+	"github.com/leat-dev/leat/internal/surface/streams"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -119,6 +122,7 @@ type Server struct {
 	guard   *surface.Guard
 	mux     http.ServeMux
 	events  *events.Surface
+	streams *streams.Surface
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
@@ -150,10 +154,12 @@ func New(o Options) (*Server, error) {
 	s.journal = journal.New(o.Store, jo)
 	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
+	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
 	s.events = events.New(events.Options{
-		Journal: s.journal, Live: s.live, Writer: s.writer, Logger: o.Logger,
-		Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
-		MaxSubscribers: o.MaxSubscribers,
+		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+	})
+	s.streams = streams.New(streams.Options{
+		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 	})
 	s.mux.Handle("/events", s.events)
 	s.mux.HandleFunc("/healthz", s.healthz)
@@ -194,6 +200,8 @@ func (s *Server) closeIdle() {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	err := s.Ready()
 	switch {
+	case err == nil && strings.HasPrefix(r.URL.Path, streams.Prefix):
+		s.streams.ServeHTTP(w, r) // not by mux, which would clean the path
 	case err == nil || r.URL.Path == "/healthz":
 		s.mux.ServeHTTP(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == "/events":
@@ -291,5 +299,5 @@ func readOnly(w http.ResponseWriter, r *http.Request, log *slog.Logger) bool {
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	surface.WriteError(w, r, s.o.Logger, leat.Errorf(leat.CodeNotFound, "there is nothing at %s", r.URL.Path).
-		Advise("Topics are at /events: GET /events?topic=NAME reads, POST /events?topic=NAME publishes."))
+		Advise("Topics are at /events: GET /events?topic=NAME reads, POST /events?topic=NAME publishes. A stream as a resource is at /streams/NAME."))
 }

@@ -8,21 +8,17 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat/internal/journal"
-	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/session"
-	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 )
 
 // MaxTopics is how many topics one subscription may name.
 const MaxTopics = 100
 
-// Options are the settings of a Surface; all fields must be set, except that 0
-// subscribers means no limit.
+// Options are the settings of a Surface; all fields must be set.
 type Options struct {
 	Journal *journal.Journal
-	Live    *live.Live
-	Writer  *socket.Writer
+	Host    *session.Host
 	Logger  *slog.Logger
 
 	// Heartbeat is the longest silence of a stream if the reader does not
@@ -31,10 +27,6 @@ type Options struct {
 
 	// BodyTimeout is how long a record may take to arrive.
 	BodyTimeout time.Duration
-
-	// MaxSubscribers is the number of readers above which new ones are
-	// sent away.
-	MaxSubscribers int
 }
 
 // A Surface serves /events.
@@ -44,9 +36,7 @@ type Surface struct {
 }
 
 // New returns a Surface.
-func New(o Options) *Surface {
-	return &Surface{o, session.NewHost(session.Options{Live: o.Live, Writer: o.Writer, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})}
-}
+func New(o Options) *Surface { return &Surface{o, o.Host} }
 
 func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
