@@ -124,10 +124,11 @@ func (j *Journal) appendRun(ctx context.Context, run []Append, done []Appended) 
 		return done, err
 	}
 	defer j.release(s)
-	t := task{keyed: j.keyed(run), make: !run[0].Existing}
+	t := task{keyed: j.keyed(run)}
 	for len(run) > 0 {
+		t.make = !run[0].Existing
 		t.prepare = func(v view) (*submission, error) { return j.prepare(s, v, run) }
-		sub, err := j.do(ctx, s, t)
+		sub, _, err := j.do(ctx, s, t)
 		if err != nil {
 			return done, err
 		}
@@ -153,45 +154,46 @@ type task struct {
 // do does a task. It reads what is not known of the stream, prepares a submission
 // for it and submits that; what turns out to be computed from a state that is
 // not current goes round again. It returns the submission once all or part of it
-// is stored, and nil with the answer if there was nothing to store.
-func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, error) {
+// is stored. If there was nothing to store it returns none but the answer, and
+// the state of the stream for which that is true.
+func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state, error) {
 	for tries := range maxTries {
 		v, err := j.know(ctx, s, t.keyed)
 		if err != nil {
-			return nil, err
+			return nil, state{}, err
 		}
 		if !t.raw {
 			if again, err := j.clear(ctx, s, v, t.make); err != nil {
-				return nil, err
+				return nil, state{}, err
 			} else if again {
 				continue
 			}
 		}
 		sub, answer := t.prepare(v)
 		if sub == nil {
-			current, err := j.confirm(ctx, s, v)
+			now, current, err := j.confirm(ctx, s, v)
 			if err != nil {
-				return nil, err
+				return nil, state{}, err
 			}
 			if current {
-				return nil, answer
+				return nil, now, answer
 			}
 			continue
 		}
-		sub.again = tries > 0
+		sub.again, sub.raw = tries > 0, t.raw
 		if err := j.submit(ctx, sub); err != nil {
-			return nil, err
+			return nil, state{}, err
 		}
 		if sub.unsure {
 			if err := j.confirmDuplicates(ctx, sub); err != nil {
-				return nil, err
+				return nil, state{}, err
 			}
 		}
 		if sub.stored {
-			return sub, nil
+			return sub, state{}, nil
 		}
 	}
-	return nil, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
+	return nil, state{}, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
 		Advise("Repeat the request, with the same key if it has one.")
 }
 
@@ -270,12 +272,14 @@ func (j *Journal) add(sub *submission, a *Append) (int, error) {
 	}
 	r := leat.Record{Stream: sub.stream.name, Kind: sub.typ.kind, Type: a.Type, Key: a.Key, Data: data}
 	if r.Kind == leat.KindText {
-		before := sub.tail
-		if n := len(sub.records); n > 0 {
-			before = tailOf(&sub.records[n-1])
-		}
-		if r.Carry, err = carry(before, a, data); err != nil {
+		if r.Carry, err = carry(sub.after, a, data); err == nil {
+			sub.after = tailOf(&r)
+		} else if sub.whole || j.repeated(sub.stream, []Append{*a}) == 0 {
 			return 0, err
+		} else {
+			// What goes on in a text went on when it was stored first. It must
+			// not be stored now.
+			sub.known = append(sub.known, len(sub.records))
 		}
 	}
 	sub.keyed = sub.keyed || a.Key != "" && j.window >= 0
@@ -321,37 +325,40 @@ func (j *Journal) repeated(s *stream, run []Append) int {
 }
 
 // confirm reports whether the state for which something was refused is that of
-// the store. The refusal is an answer like any other: it must be true of the
-// store, not of a hint.
-func (j *Journal) confirm(ctx context.Context, s *stream, v view) (bool, error) {
-	info, err := j.st.Stream(ctx, s.name, stateKeys...)
+// the store, in all that matters, and returns that. The refusal is an answer like
+// any other: it must be true of the store, not of a hint.
+func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, error) {
+	info, err := j.info(ctx, s)
 	if err != nil {
-		return false, err
+		return state{}, false, err
 	}
 	now, err := stateOf(&info)
 	if err != nil {
-		return false, err
+		return state{}, false, err
 	}
 	if now.version == 0 && v.version == 0 ||
-		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail {
-		return true, nil
+		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over &&
+			now.tail == v.tail && now.config.equal(v.config) {
+		return now, true, nil
 	}
 	j.forget(s, v.gen)
-	return false, nil
+	return state{}, false, nil
 }
 
 // confirmDuplicates checks the results of a submission that had nothing to
 // commit: all of it are duplicates by what the journal remembers. A commit
 // would have proved that the stream is still the one that has those records.
 // Without one a read must: a stream that was made later has an ID that is
-// greater than all of their sequences. What is not confirmed is dropped.
+// greater than all of their sequences, and one that has gone has none. What is
+// not confirmed is dropped.
 func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission) error {
-	info, err := j.st.Stream(ctx, sub.stream.name)
+	info, err := j.st.Stream(ctx, sub.stream.name, stateEnd)
 	if err != nil {
 		return err
 	}
+	gone := info.Version == 0 || leat.EndState(info.State[stateEnd]).Gone()
 	for i, d := range sub.results {
-		if info.Version == 0 || info.ID > d.Offset.Seq {
+		if gone || info.ID > d.Offset.Seq {
 			sub.results = sub.results[:i]
 			sub.stored = i > 0
 			j.forget(sub.stream, sub.gen)

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"time"
 
@@ -28,8 +29,12 @@ type Config struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// equal reports whether two configurations say the same.
-func (c Config) equal(d Config) bool {
+// equal reports whether two configurations say the same. No configuration, nil,
+// is not the same as one that says nothing.
+func (c *Config) equal(d *Config) bool {
+	if c == nil || d == nil {
+		return c == d
+	}
 	return c.ContentType == d.ContentType && c.Retention == d.Retention && c.TTL == d.TTL && c.Expires.Equal(d.Expires)
 }
 
@@ -47,6 +52,10 @@ func (c Config) check() error {
 		return bad("the age of records to keep")
 	case c.TTL < 0:
 		return bad("the time to live")
+	}
+	if year := c.Expires.UTC().Year(); year < 1 || year > 9999 {
+		return leat.Errorf(leat.CodeInvalidParameter, "a stream cannot expire in the year %d", year).
+			Advise("Name a time before the year 10000, or none for a stream that stays.")
 	}
 	return nil
 }
@@ -68,6 +77,17 @@ type Rule struct {
 
 // slack is the part by which a bound may be passed before it is enforced.
 const slack = 8
+
+// passed reports whether n is over a bound by more than the slack.
+func passed(n, bound int64) bool { return bound > 0 && n-bound > bound/slack }
+
+// late returns d and the slack on top, at most the longest there is.
+func late(d time.Duration) time.Duration {
+	if d > math.MaxInt64-d/slack {
+		return math.MaxInt64
+	}
+	return d + d/slack
+}
 
 // retention returns what bounds a stream: its own configuration, the first rule
 // that matches, or what holds for topics.
@@ -136,7 +156,7 @@ type lives struct {
 	ttl     time.Duration
 	expires time.Time // zero: never
 	expiry  time.Time // when the TTL ends as the store knows: an eighth late or less
-	access  time.Time // when it was last used in this process, zero: not known
+	access  time.Time // when it was last used, zero: not known, or others may know better
 }
 
 // over reports whether the time of a stream has come. It is exact while the last
@@ -153,13 +173,9 @@ func (l lives) until() time.Time {
 	if l.ttl > 0 {
 		ttl := l.expiry
 		if !l.access.IsZero() {
-			// What the store knows may be a later use, by another process.
-			ttl = ttl.Add(-l.ttl / slack)
-			if used := l.access.Add(l.ttl); used.After(ttl) {
-				ttl = used
-			}
+			ttl = l.access.Add(l.ttl)
 		}
-		if end.IsZero() || ttl.Before(end) {
+		if end.IsZero() || !ttl.IsZero() && ttl.Before(end) {
 			end = ttl
 		}
 	}
@@ -172,5 +188,14 @@ func (l lives) renewal(now time.Time) (time.Time, bool) {
 	if l.ttl <= 0 || now.Add(l.ttl).Before(l.expiry) {
 		return time.Time{}, false
 	}
-	return now.Add(l.ttl + l.ttl/slack), true
+	// The store keeps whole microseconds: rather too late than too early.
+	return now.Add(late(l.ttl)).Add(time.Microsecond - 1).Truncate(time.Microsecond), true
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -152,8 +152,10 @@ func carry(before string, a *Append, data []byte) ([]byte, error) {
 		at = len(whole)
 	}
 	switch {
+	case at < 0 && before == "":
+		return nil, nil
 	case at < 0:
-		return text[:len(before):len(before)], nil
+		return []byte(before), nil // a piece of text would keep all of it alive
 	case at < len(before):
 		return nil, leat.Errorf(leat.CodeInvalidBody, "the text of %q ends in the middle of a character so far, and the data does not go on with its next byte", a.Stream).
 			Advise("Append the rest of the character first.")
@@ -168,10 +170,11 @@ func tailOf(r *leat.Record) string {
 	if r.Kind != leat.KindText {
 		return ""
 	}
-	if len(r.Carry) == 0 {
-		return string(r.Data[len(r.Data)-leat.Unfinished(r.Data):])
+	text := r.Data
+	if len(text) < utf8.UTFMax {
+		text = append(r.Carry[:len(r.Carry):len(r.Carry)], text...)
 	}
-	return string(append(r.Carry[:len(r.Carry):len(r.Carry)], r.Data...)[len(r.Text()):])
+	return string(text[len(text)-leat.Unfinished(text):])
 }
 
 func mismatch(c contentType, a *Append, what string) error {

@@ -23,6 +23,7 @@ type fold struct {
 	keys    map[string]int // the index of each record that has a key
 	subs    []*submission  // those that are answered by it
 	due     *time.Time     // to be set, if one of them says so
+	used    bool           // one of them is a use of the stream
 }
 
 // A result is complete, or that of a record of the Tx, which is given by its
@@ -76,6 +77,8 @@ func (f *fold) fits(sub *submission) bool {
 		f.make(sub)
 	case sub.create != nil, sub.tail != f.next.tail:
 		return false
+	case !sub.raw && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
+		return false // its time has come meanwhile, or a use came first
 	case f.next.over != "" && !sub.repeats && len(sub.records) > 0:
 		// Nothing follows an end, but that the stream goes altogether.
 		return sub.ends().Gone() && !f.next.over.Gone()
@@ -115,31 +118,43 @@ func (f *fold) addWhole(sub *submission) bool {
 	return true
 }
 
-// add adds the records of sub, and reports whether all of them found room. The
-// caller of sub submits the rest again.
+// add adds the records of sub, and reports whether there is room for more. The
+// caller of sub submits the rest again, of which the first found no room or has
+// to be prepared again. If that is the first of all and it found no room, sub is
+// not answered.
 func (f *fold) add(sub *submission) bool {
-	for _, r := range sub.records {
+	room := true
+	for i := range sub.records {
+		r := &sub.records[i]
 		res, duplicate := f.duplicate(r.Key)
 		if !duplicate {
-			if !f.hasRoom(len(r.Data)) || f.next.over != "" {
+			if f.next.over != "" || string(r.Carry) != f.next.tail || slices.Contains(sub.known, i) {
+				break
+			}
+			if room = f.hasRoom(len(r.Data)); !room {
 				break
 			}
 			res.record = len(f.records)
-			f.append(r)
+			f.append(*r)
 			f.stores = true
 		}
 		sub.results = append(sub.results, res)
 	}
-	if len(sub.results) > 0 {
+	switch {
+	case len(sub.results) > 0:
 		f.accept(sub)
+	case room:
+		sub.answer(nil)
 	}
-	return len(sub.results) == len(sub.records)
+	return room
 }
 
 func (f *fold) accept(sub *submission) {
 	f.subs = append(f.subs, sub)
 	if sub.due != nil {
 		f.due = sub.due
+	} else {
+		f.used = true
 	}
 	sub.written.End = f.next.end
 }
@@ -194,8 +209,10 @@ func (f *fold) tx() store.Tx {
 	if next.over.Gone() {
 		next.config, next.lives = nil, lives{}
 	}
-	if next.ttl > 0 {
-		next.access = now
+	if next.ttl > 0 && f.used {
+		if f.j.alone {
+			next.access = now
+		}
 		if t, ok := next.renewal(now); ok {
 			next.expiry = t
 			set(stateExpiry, encodeTime(t))
@@ -215,7 +232,10 @@ func (f *fold) tx() store.Tx {
 	if was.tail != next.tail {
 		set(stateTail, valueOf(next.tail))
 	}
-	if f.due == nil && (!was.due || next.over.Gone()) {
+	if f.due != nil && f.due.IsZero() && len(f.records) > 0 {
+		f.due, next.due = nil, false // what was said of a stream without these records
+	}
+	if f.due == nil && (!next.due || next.over.Gone()) {
 		if due := f.j.dueOf(f.s.name, next, now); !due.IsZero() {
 			f.due = &due
 		}
@@ -239,7 +259,7 @@ func valueOf(text string) []byte {
 // whatever is appended: what is found not to be due yet is set anew.
 func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
 	if st.over.Gone() {
-		return now.Add(j.tombstone)
+		return now // what it held is removed, whatever becomes of who ended it
 	}
 	due := st.expires
 	earliest := func(t time.Time) {
@@ -247,11 +267,11 @@ func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
 			due = t
 		}
 	}
-	if st.ttl > 0 {
-		earliest(st.expiry)
+	if until := st.until(); st.ttl > 0 && !until.IsZero() {
+		earliest(until)
 	}
 	if age := j.retention(name, st.config).Age; age > 0 {
-		earliest(now.Add(age + age/slack))
+		earliest(now.Add(late(age)))
 	}
 	return due
 }
@@ -271,6 +291,12 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 		err, version := err, uint64(0)
 		if err == nil {
 			err, version = results[i].Err, results[i].Version
+		}
+		if err == nil {
+			f.s.ours = true
+			if n := len(f.records); n > 0 {
+				f.s.seen = f.records[n-1].Offset.Seq
+			}
 		}
 		if err != nil {
 			f.s.forget()
@@ -316,12 +342,18 @@ func (f *fold) advance(version uint64) {
 		last = f.records[n-1].Offset.Seq
 	}
 	f.next.last, f.next.version = last, version
+	if f.next.ttl > 0 {
+		f.next.access = later(f.next.access, s.access) // it may have been read meanwhile
+	}
 	s.state = f.next
 	s.records += int64(len(f.records))
 	s.bytes += int64(f.bytes)
 	f.j.bounded(s)
 	if !f.current || f.j.window < 0 {
-		return // the keys among the records, if any, are read when they are wanted
+		if len(f.keys) > 0 {
+			s.unread = s.last // they are read when they are wanted
+		}
+		return
 	}
 	for i := range f.records {
 		if r := &f.records[i]; r.Key != "" {

@@ -17,11 +17,14 @@ type submission struct {
 	stream  *stream
 	typ     contentType   // that the records are prepared for
 	tail    string        // the unfinished character that they go on after
+	after   string        // the one that the last of them ends with
 	made    bool          // for a stream that does not exist
 	create  *Config       // that it is made with, if it is made on purpose
 	exact   uint64        // the only version that it is for, if not 0
 	keyed   bool          // the keys of the stream must be known
+	raw     bool          // whether the time of the stream has come or not
 	repeats bool          // all records are known to be there, though the stream has ended
+	known   []int         // records that are known to be there and may only be found there
 	whole   bool          // all of it or nothing
 	due     *time.Time    // when the stream is to be due; nil leaves it as it is
 	again   bool          // it has met a conflict before
@@ -44,7 +47,7 @@ type submission struct {
 
 // newSubmission returns one for the state that v is a view of.
 func newSubmission(s *stream, v view) *submission {
-	return &submission{stream: s, typ: v.typ, tail: v.tail, made: !v.exists()}
+	return &submission{stream: s, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
 }
 
 // size returns the bytes of payload.

@@ -93,6 +93,7 @@ type Journal struct {
 	maxTxBytes   int
 	window       time.Duration
 	memory       int64
+	alone        bool // nobody else writes to the store
 	now          func() time.Time
 	loads        chan struct{} // a place for each caller that may read keys
 	topics       Retention
@@ -134,6 +135,7 @@ func New(st store.Store, o Options) *Journal {
 		maxTxBytes:   cmp.Or(able.MaxTxBytes, math.MaxInt),
 		window:       orDefault(o.KeyWindow, DefaultKeyWindow, -1),
 		memory:       orDefault(o.Memory, DefaultMemory, 0),
+		alone:        able.ReadAfterWrite && able.Class != store.ClassReplicated,
 		topics:       o.Topics,
 		rules:        slices.Clone(o.Rules),
 		maxStore:     o.MaxStore,

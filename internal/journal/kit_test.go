@@ -203,6 +203,7 @@ type hooked struct {
 	commit     func(ctx context.Context, txs []store.Tx) ([]store.Result, error)
 	stream     func(name string) error
 	readStream func(ctx context.Context, name string) error
+	trim       func(name string) error
 }
 
 func (h *hooked) Abilities() store.Abilities {
@@ -236,6 +237,15 @@ func (h *hooked) ReadStream(ctx context.Context, name string, after, upTo uint64
 		}
 	}
 	return h.Store.ReadStream(ctx, name, after, upTo, bytes)
+}
+
+func (h *hooked) Trim(ctx context.Context, name string, through uint64) error {
+	if h.trim != nil {
+		if err := h.trim(name); err != nil {
+			return err
+		}
+	}
+	return h.Store.Trim(ctx, name, through)
 }
 
 // A gate makes commits wait. Each commit that begins is announced; it goes on

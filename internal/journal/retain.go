@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -14,8 +16,7 @@ var allStreams = leat.Everything()
 // store if it holds too much. mu is held.
 func (j *Journal) bounded(s *stream) {
 	r := j.retention(s.name, s.config)
-	over := r.Records > 0 && s.records > r.Records+r.Records/slack ||
-		r.Bytes > 0 && s.bytes > r.Bytes+r.Bytes/slack
+	over := passed(s.records, r.Records) || passed(s.bytes, r.Bytes)
 	if over {
 		j.full[s.name] = struct{}{}
 	}
@@ -48,47 +49,57 @@ func (j *Journal) keep(every time.Duration) {
 
 // Sweep removes now what is to go: what streams hold beyond their bounds, streams
 // whose time has come, and what the store holds beyond its bound. It reads
-// nothing about streams that none of this concerns.
+// nothing about streams that none of this concerns. A stream for which it fails
+// is left for the next time, and holds up no other.
 func (j *Journal) Sweep(ctx context.Context) error {
 	j.sweeping.Lock()
 	defer j.sweeping.Unlock()
+	return errors.Join(j.trimAll(ctx), j.tendAll(ctx), j.makeRoom(ctx))
+}
+
+// trimAll trims the streams that are over a bound.
+func (j *Journal) trimAll(ctx context.Context) error {
 	j.mu.Lock()
 	full := j.full
 	j.full = make(map[string]struct{})
 	j.mu.Unlock()
+	var first error
 	for name := range full {
 		if err := j.trim(ctx, name); err != nil {
-			return err
+			first = cmp.Or(first, err)
+			j.mu.Lock()
+			j.full[name] = struct{}{}
+			j.mu.Unlock()
 		}
 	}
-	if err := j.tendAll(ctx); err != nil {
-		return err
-	}
-	return j.makeRoom(ctx)
+	return first
 }
 
 // tendAll tends every stream that is due.
 func (j *Journal) tendAll(ctx context.Context) error {
 	const some = 100
+	var first error
 	tended := make(map[string]bool)
-	for {
-		names, err := j.st.Due(ctx, j.now(), some)
+	for left := 0; ; {
+		// What could not be done is still there, in front of the others.
+		names, err := j.st.Due(ctx, j.now(), some+left)
 		if err != nil {
 			return err
 		}
-		again := len(names) == some
+		last := len(names) < some+left
+		left = 0
 		for _, name := range names {
 			if tended[name] {
-				again = false // somebody else was faster: next time
+				left++ // or somebody else was faster: next time
 				continue
 			}
 			tended[name] = true
 			if err := j.tend(ctx, name); err != nil {
-				return err
+				first = cmp.Or(first, err)
 			}
 		}
-		if !again {
-			return nil
+		if last || ctx.Err() != nil {
+			return first
 		}
 	}
 }
@@ -101,17 +112,19 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 	}
 	defer j.release(s)
 	v, info, err := j.read(ctx, s)
-	switch now := j.now(); {
-	case err != nil || v.version == 0:
+	if err != nil || v.version == 0 {
 		return err
+	}
+	j.outdated(s, v)
+	switch now := j.now(); {
 	case v.over.Gone():
-		return j.drop(ctx, s, v)
+		return j.bury(ctx, s, v, info)
 	case v.lives.over(now):
 		return j.goes(ctx, s, leat.EndExpired)
 	}
 	age := j.retention(name, v.config).Age
 	if age > 0 {
-		if info, err = j.trimOlder(ctx, v, info, age); err != nil {
+		if info, err = j.trimOlder(ctx, s, v, info, age); err != nil {
 			return err
 		}
 	}
@@ -128,23 +141,47 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 	case oldest.Kind == leat.KindEnd && !oldest.Time.Add(age).After(j.now()):
 		return j.drop(ctx, s, v)
 	default:
-		if t := oldest.Time.Add(age + age/slack); due.IsZero() || t.Before(due) {
+		if t := oldest.Time.Add(late(age)); due.IsZero() || t.Before(due) {
 			due = t
 		}
 	}
 	return j.setDue(ctx, s, v.version, due)
 }
 
+// bury removes what was left of a stream when it went, and the entry that tells
+// of it when that is old enough.
+func (j *Journal) bury(ctx context.Context, s *stream, v view, info store.Info) error {
+	until := info.LastTime.Add(j.tombstone)
+	if !j.now().Before(until) {
+		return j.drop(ctx, s, v)
+	}
+	if info.Records > 1 {
+		if err := j.st.Trim(ctx, s.name, v.last-1); err != nil {
+			return err
+		}
+	}
+	return j.setDue(ctx, s, v.version, until)
+}
+
+// outdated forgets what is known of a stream if it is not what was read.
+func (j *Journal) outdated(s *stream, v view) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.known && s.version != v.version {
+		s.forget()
+	}
+}
+
 // read reads a stream, whatever is known of it.
 func (j *Journal) read(ctx context.Context, s *stream) (view, store.Info, error) {
-	info, err := j.st.Stream(ctx, s.name, stateKeys...)
+	info, err := j.info(ctx, s)
 	if err != nil {
 		return view{}, info, err
 	}
 	st, err := stateOf(&info)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if s.id == 0 || s.id == st.id {
+	if st.version != 0 && (s.id == 0 || s.id == st.id) {
 		st.access = s.access
 	}
 	return view{st, s.gen}, info, err
@@ -152,7 +189,7 @@ func (j *Journal) read(ctx context.Context, s *stream) (view, store.Info, error)
 
 // trimOlder removes the records that are older than age, but no end, and returns
 // what is left.
-func (j *Journal) trimOlder(ctx context.Context, v view, info store.Info, age time.Duration) (store.Info, error) {
+func (j *Journal) trimOlder(ctx context.Context, s *stream, v view, info store.Info, age time.Duration) (store.Info, error) {
 	through, err := j.st.At(ctx, j.now().Add(-age))
 	if err != nil {
 		return info, err
@@ -161,6 +198,9 @@ func (j *Journal) trimOlder(ctx context.Context, v view, info store.Info, age ti
 		return info, nil
 	}
 	if err := j.st.Trim(ctx, info.Name, through); err != nil {
+		return info, err
+	}
+	if err := j.recount(ctx, s); err != nil {
 		return info, err
 	}
 	return j.st.Stream(ctx, info.Name)
@@ -190,7 +230,7 @@ func (j *Journal) oldestOf(ctx context.Context, info store.Info) (*leat.Record, 
 // setDue sets when a stream is due, unless it has changed since a version: then
 // it stays as it was, and is found again.
 func (j *Journal) setDue(ctx context.Context, s *stream, version uint64, due time.Time) error {
-	_, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
+	_, _, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
 		if v.version != version {
 			return nil, nil
 		}
@@ -213,25 +253,52 @@ func (j *Journal) trim(ctx context.Context, name string) error {
 	if err != nil || v.version == 0 {
 		return err
 	}
-	r := j.retention(name, v.config)
-	var records, bytes int64 // to go
-	if r.Records > 0 {
-		records = info.Records - r.Records
-	}
-	if r.Bytes > 0 {
-		bytes = info.Bytes - r.Bytes
-	}
-	after, through, end := info.Trimmed, uint64(0), contentEnd(v)
-	for (records > 0 || bytes > 0) && after < end {
-		b, err := j.st.ReadStream(ctx, name, after, end, readBytes)
+	records, bytes := info.Records, info.Bytes
+	if v.over != "" {
+		// An end is no content: it counts for nothing and stays.
+		b, err := j.st.ReadStream(ctx, name, v.last-1, v.last, 1)
 		if err != nil {
 			return err
 		}
 		for i := range b.Records {
-			if rec := &b.Records[i]; (records > 0 || bytes > 0) && rec.Offset.Seq < end {
-				through = rec.Offset.Seq
+			records--
+			bytes -= int64(len(b.Records[i].Data))
+		}
+	}
+	through, err := j.excess(ctx, v, info, records, bytes)
+	if err == nil && through > 0 {
+		err = j.st.Trim(ctx, name, through)
+	}
+	if err != nil {
+		return err
+	}
+	return j.recount(ctx, s)
+}
+
+// excess returns the sequence up to which a stream is to be trimmed that holds
+// so many records and bytes of content, 0 if it is within its bounds. A record
+// is not trimmed before one after it was seen.
+func (j *Journal) excess(ctx context.Context, v view, info store.Info, records, bytes int64) (through uint64, err error) {
+	r := j.retention(info.Name, v.config)
+	over := func() bool { return r.Records > 0 && records > r.Records || r.Bytes > 0 && bytes > r.Bytes }
+	start := info.End - bytes
+	var oldest *leat.Record
+	for after, end := info.Trimmed, contentEnd(v); over() && after < end; {
+		b, err := j.st.ReadStream(ctx, info.Name, after, end, readBytes)
+		if err != nil {
+			return 0, err
+		}
+		for i := range b.Records {
+			switch rec := &b.Records[i]; {
+			case oldest == nil && rec.Pos != start:
+				return 0, nil // another process has trimmed it since it was counted
+			case oldest != nil && over():
+				through = oldest.Offset.Seq
 				records--
-				bytes -= int64(len(rec.Data))
+				bytes -= int64(len(oldest.Data))
+				fallthrough
+			default:
+				oldest = rec
 			}
 		}
 		if b.Next <= after {
@@ -239,13 +306,7 @@ func (j *Journal) trim(ctx context.Context, name string) error {
 		}
 		after = b.Next
 	}
-	if through == 0 {
-		return nil
-	}
-	if err := j.st.Trim(ctx, name, through); err != nil {
-		return err
-	}
-	return j.recount(ctx, s)
+	return through, nil
 }
 
 // recount takes notice of what is retained of a stream.
@@ -267,11 +328,13 @@ func (j *Journal) recount(ctx context.Context, s *stream) error {
 // makeRoom removes the oldest records of topics while the store holds more than
 // it may, until an eighth is free.
 func (j *Journal) makeRoom(ctx context.Context) error {
-	if j.maxStore <= 0 || j.st.Size() <= j.maxStore {
+	target := j.maxStore - j.maxStore/slack
+	size := j.st.Size()
+	if j.maxStore <= 0 || size <= j.maxStore {
+		j.crowded = j.crowded && size > target
 		return nil
 	}
-	target := j.maxStore - j.maxStore/slack
-	for size := j.st.Size(); size > target; size = j.st.Size() {
+	for ; size > target; size = j.st.Size() {
 		b, err := j.st.ReadLog(ctx, allStreams, j.oldest, 0, int(min(size-target, 1<<20)))
 		if err != nil {
 			return err
@@ -283,17 +346,25 @@ func (j *Journal) makeRoom(ctx context.Context) error {
 			j.crowded = true
 			return nil
 		}
-		if err := j.trimTopics(ctx, b.Records); err != nil {
+		records, next := b.Records, b.Next
+		for i, left := 0, size-target; i < len(records); i++ {
+			// A record takes that or less: what could stay does not go.
+			left -= int64(len(records[i].Data)) + recordBytes
+			if left <= 0 && i+1 < len(records) {
+				records, next = records[:i+1], records[i].Offset.Seq
+			}
+		}
+		if err := j.trimTopics(ctx, records); err != nil {
 			return err
 		}
-		j.oldest = b.Next
+		j.oldest = next
 	}
 	j.crowded = false
 	return nil
 }
 
 // trimTopics removes records, the oldest there are, of streams that a publish
-// made.
+// made. An open topic of which nothing is left goes altogether.
 func (j *Journal) trimTopics(ctx context.Context, records []leat.Record) error {
 	through := make(map[string]uint64)
 	for i := range records {
@@ -304,16 +375,25 @@ func (j *Journal) trimTopics(ctx context.Context, records []leat.Record) error {
 		if err != nil {
 			return err
 		}
-		v, _, err := j.read(ctx, s)
-		if err == nil && v.exists() && v.config == nil {
-			if err = j.st.Trim(ctx, name, min(seq, contentEnd(v))); err == nil {
-				err = j.recount(ctx, s)
-			}
-		}
+		err = j.trimTopic(ctx, s, seq)
 		j.release(s)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (j *Journal) trimTopic(ctx context.Context, s *stream, through uint64) error {
+	v, _, err := j.read(ctx, s)
+	if err != nil || !v.exists() || v.config != nil {
+		return err
+	}
+	if err := j.st.Trim(ctx, s.name, min(through, contentEnd(v))); err != nil {
+		return err
+	}
+	if through >= v.last && v.over == "" {
+		return j.drop(ctx, s, v)
+	}
+	return j.recount(ctx, s)
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"time"
 
 	"github.com/leat-dev/leat"
 )
@@ -45,11 +46,12 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	if err != nil {
 		return Meta{}, err
 	}
-	if !v.exists() || v.lives.over(j.now()) {
+	now := j.now()
+	if !v.exists() || v.lives.over(now) {
 		return Meta{}, errNoStream(name)
 	}
 	if use && v.ttl > 0 {
-		if err := j.touch(ctx, s); err != nil {
+		if err := j.touch(ctx, s, v, now); err != nil {
 			return Meta{}, err
 		}
 	}
@@ -94,19 +96,40 @@ func (j *Journal) Seek(ctx context.Context, m Meta, pos int64) (seq uint64, star
 }
 
 // touch notes a use of a stream with a TTL, in the store only if it knows of none
-// in the last eighth.
-func (j *Journal) touch(ctx context.Context, s *stream) error {
-	j.mu.Lock()
-	now := j.now()
-	s.access = now
-	j.mu.Unlock()
-	_, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
+// in the last eighth. A store that takes no writes can be read nevertheless.
+func (j *Journal) touch(ctx context.Context, s *stream, v view, now time.Time) error {
+	j.use(s, v, now)
+	if _, worth := v.renewal(now); !worth {
+		return nil
+	}
+	_, _, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
 		if _, worth := v.renewal(now); !worth || !v.exists() {
 			return nil, nil
 		}
 		sub := newSubmission(s, v)
-		sub.whole = true
+		sub.whole, sub.exact = true, v.version // of many at a time one is enough
 		return sub, nil
 	}})
+	if code := leat.CodeOf(err); code == leat.CodeStoreFull || code == leat.CodeStoreFailed {
+		return nil
+	}
 	return err
+}
+
+// use notes in memory that the stream that v is a view of was used. If others
+// write to the store, what they know of its uses is not known here: then only
+// what the store says counts.
+func (j *Journal) use(s *stream, v view, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case !j.alone, v.id < s.id:
+		return
+	case s.id == 0 && !s.known:
+		s.id = v.id
+	case s.id != 0 && s.id != v.id:
+		s.forget()
+		s.state = state{id: v.id}
+	}
+	s.access = later(s.access, now)
 }

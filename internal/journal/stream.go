@@ -27,12 +27,19 @@ type stream struct {
 	gen   uint64
 	state
 
+	// Since commits of this journal the stream exists and its last record is at
+	// least seen, if ours is set: an Info that says less is not of now.
+	ours bool
+	seen uint64
+
 	// What is retained, as far as it is known: exact after an Info, and too
 	// much once something was removed.
 	records, bytes int64
 
-	// keys is nil if they were not read, and while somebody reads them.
-	keys *keys
+	// keys is nil if they were not read, and while somebody reads them. Up to
+	// unread there are records of this journal with keys that are not in it.
+	keys   *keys
+	unread uint64
 
 	// loading is closed when the caller that reads from the store is done.
 	// It is nil if nobody does.
@@ -209,9 +216,33 @@ func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) 
 	}
 }
 
-// loadInfo reads what the store knows of s.
+// maxLag is how often in a row a store may answer with what was before a commit of
+// this journal. Then it is taken at its word: others may have removed the stream.
+const maxLag = 16
+
+// info reads what the store knows of s.
+func (j *Journal) info(ctx context.Context, s *stream) (store.Info, error) {
+	for tries := 1; ; tries++ {
+		info, err := j.st.Stream(ctx, s.name, stateKeys...)
+		if err != nil || j.alone {
+			return info, err
+		}
+		j.mu.Lock()
+		behind := s.ours && (info.Version == 0 || info.Last < s.seen)
+		if tries == maxLag {
+			s.ours = s.ours && !behind
+			behind = false
+		}
+		j.mu.Unlock()
+		if !behind {
+			return info, nil
+		}
+	}
+}
+
+// loadInfo reads what the store knows of s and remembers it.
 func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
-	info, err := j.st.Stream(ctx, s.name, stateKeys...)
+	info, err := j.info(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -222,7 +253,7 @@ func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s.known = true
-	if st.id == s.id {
+	if st.version != 0 && (s.id == 0 || s.id == st.id) {
 		st.access = s.access
 	}
 	s.state, s.records, s.bytes = st, info.Records, info.Bytes
@@ -284,8 +315,10 @@ func (j *Journal) loadKeys(ctx context.Context, s *stream) error {
 	if err == nil {
 		// If s.last has moved on, records of this journal did it, and they
 		// have no keys: appends with one wait for us, and so do those who
-		// would read what others have appended.
-		k.through = max(k.through, s.last)
+		// would read what others have appended. But a Write does not wait.
+		if k.through = max(k.through, upTo); s.unread <= k.through {
+			k.through = max(k.through, s.last)
+		}
 	}
 	s.keys = k
 	return err

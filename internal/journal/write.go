@@ -57,13 +57,11 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	if err := checkEnd(w); err != nil {
 		return Written{}, err
 	}
-	var known view
-	sub, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
-		known = v
+	sub, now, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
 		switch {
 		case !v.exists():
 			return nil, errNoStream(w.Stream)
-		case v.over != "" && v.over == w.End && len(w.Appends) == 0:
+		case len(w.Appends) == 0 && (w.End == "" || v.over == w.End):
 			return nil, nil // it is done
 		case v.over != "":
 			return nil, errEnded(w.Stream, v.over)
@@ -74,7 +72,7 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	case err != nil:
 		return Written{}, err
 	case sub == nil:
-		return j.written(known.last, known.end), nil
+		return j.written(now.last, now.end), nil
 	}
 	return sub.written, nil
 }
@@ -102,15 +100,14 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 	if err != nil {
 		return false, Written{}, err
 	}
-	c.ContentType = typ.text
+	c.ContentType, c.Expires = typ.text, c.Expires.UTC().Round(0)
 	s, err := j.hold(w.Stream)
 	if err != nil {
 		return false, Written{}, err
 	}
 	defer j.release(s)
-	var known view
-	sub, err := j.do(ctx, s, task{make: true, prepare: func(v view) (*submission, error) {
-		if known = v; v.exists() {
+	sub, now, err := j.do(ctx, s, task{make: true, prepare: func(v view) (*submission, error) {
+		if v.exists() {
 			return nil, j.differs(v, c, w)
 		}
 		sub := newSubmission(s, v)
@@ -121,7 +118,7 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 	case err != nil:
 		return false, Written{}, err
 	case sub == nil:
-		return false, j.written(known.last, known.end), nil
+		return false, j.written(now.last, now.end), nil
 	}
 	return true, sub.written, nil
 }
@@ -149,7 +146,7 @@ func (j *Journal) differs(v view, c Config, w Write) error {
 			what = "it has ended (" + string(v.over) + ")"
 		}
 	default:
-		if c.ContentType = has.ContentType; !has.equal(c) {
+		if c.ContentType = has.ContentType; !has.equal(&c) {
 			what = "it is kept in another way"
 		}
 	}
@@ -174,7 +171,7 @@ func (j *Journal) Delete(ctx context.Context, name string) error {
 // goes ends a stream in a state that leaves nothing to read: deleted, or expired
 // if its time has come. What is left for a while is the entry that tells so.
 func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error {
-	sub, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
+	sub, _, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
 		over := v.lives.over(j.now())
 		switch {
 		case how == leat.EndExpired && !(v.exists() && over):
@@ -198,11 +195,16 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 // drop removes what is left of a stream that has gone.
 func (j *Journal) drop(ctx context.Context, s *stream, v view) error {
 	err := j.st.Drop(ctx, s.name, v.version)
-	if err == nil || errors.Is(err, store.ErrConflict) {
-		j.forget(s, v.gen)
-		return nil
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
 	}
-	return err
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s.gen == v.gen {
+		s.forget()
+	}
+	s.ours = s.ours && err != nil
+	return nil
 }
 
 // prepareWrite completes a submission with what w appends, all of it.
