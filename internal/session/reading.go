@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -144,6 +145,18 @@ func SendAway(w http.ResponseWriter) {
 	surface.StreamHeader(w.Header(), surface.EventStream)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(render.AppendBusy(nil, between(minBusyRetry, maxBusyRetry)))
+}
+
+// Refuse answers a reader of any other form that cannot be served now, with
+// the error that says why, and when to come back.
+func (h *Host) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(between(minBusyRetry, maxBusyRetry)/time.Second)))
+	surface.WriteError(w, r, h.o.Logger, err)
+}
+
+// ErrFull is why a reader is refused when the Host is Full.
+func ErrFull() error {
+	return leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
 }
 
 func between(low, high time.Duration) time.Duration { return low + rand.N(high-low) }

@@ -2,6 +2,7 @@ package surface
 
 import (
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,38 @@ func Negotiate(accept []string, offers ...string) (string, error) {
 			Advise("Ask for one of these, or for */*.").With("available", offers)
 	}
 	return best, nil
+}
+
+// An Offer is a form in which an answer can be had: the name that as= has for it
+// and its media types, the one for those who do not choose first.
+type Offer struct {
+	As    string
+	Types []string
+}
+
+// Choose returns the offer to answer with, and the media type: what as names if
+// it is not empty, otherwise what the Accept field prefers.
+func Choose(accept []string, as string, offers ...Offer) (Offer, string, error) {
+	var types, names []string
+	for _, o := range offers {
+		if as == o.As {
+			contentType, err := Negotiate(accept, o.Types...)
+			if err != nil {
+				contentType = o.Types[0] // as= wins
+			}
+			return o, contentType, nil
+		}
+		types, names = append(types, o.Types...), append(names, o.As)
+	}
+	if as != "" {
+		return Offer{}, "", InvalidParameter("as", as, "It is one of "+strings.Join(names, ", ")+".")
+	}
+	contentType, err := Negotiate(accept, types...)
+	if err != nil {
+		return Offer{}, "", err
+	}
+	i := slices.IndexFunc(offers, func(o Offer) bool { return slices.Contains(o.Types, contentType) })
+	return offers[i], contentType, nil
 }
 
 // quality returns the weight that field gives to a media type: that of the most

@@ -38,3 +38,29 @@ func TestNegotiate(t *testing.T) {
 		}
 	}
 }
+
+// "as=… overrides." The media type is the one asked for where there are several.
+func TestChoose(t *testing.T) {
+	offers := []Offer{
+		{"sse", []string{"text/event-stream"}},
+		{"ndjson", []string{"application/x-ndjson", "application/jsonl"}},
+	}
+	for _, test := range []struct {
+		accept, as, want, contentType string
+		code                          leat.Code
+	}{
+		{"", "", "sse", "text/event-stream", ""},
+		{"application/jsonl", "", "ndjson", "application/jsonl", ""},
+		{"application/*", "", "ndjson", "application/x-ndjson", ""},
+		{"text/event-stream, application/jsonl;q=0.5", "ndjson", "ndjson", "application/jsonl", ""},
+		{"text/html", "ndjson", "ndjson", "application/x-ndjson", ""},
+		{"application/jsonl", "sse", "sse", "text/event-stream", ""},
+		{"text/html", "", "", "", leat.CodeNotAcceptable},
+		{"*/*", "xml", "", "", leat.CodeInvalidParameter},
+	} {
+		got, contentType, err := Choose([]string{test.accept}, test.as, offers...)
+		if got.As != test.want || contentType != test.contentType || leat.CodeOf(err) != test.code {
+			t.Errorf("Accept %q, as=%s: %q as %q, %v; want %q as %q", test.accept, test.as, got.As, contentType, err, test.want, test.contentType)
+		}
+	}
+}

@@ -21,8 +21,14 @@ func (o *Output) Write(p []byte) (int, error)        { return o.w.Write(p) }
 func (o *Output) Flush() error                       { return o.rc.Flush() }
 func (o *Output) SetWriteDeadline(t time.Time) error { return o.rc.SetWriteDeadline(t) }
 
-// EventStream is the media type of Server-Sent Events.
-const EventStream = "text/event-stream"
+// The media types of answers that every surface has.
+const (
+	EventStream = "text/event-stream"
+	JSON        = "application/json"
+)
+
+// NDJSON has the media types of a JSON object on each line; none is registered.
+var NDJSON = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
 
 // StreamHeader sets the fields of every answer that is sent piece by piece: no
 // cache may keep it, nobody may transform it, and no proxy hold it back
