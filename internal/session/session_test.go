@@ -1,12 +1,13 @@
 package session
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,13 +31,19 @@ type kit struct {
 // inBubble runs a test with fake time.
 func inBubble(t *testing.T, test func(t *testing.T, k *kit)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := memstore.New(memstore.Options{})
-		defer st.Close()
-		l := live.New(st, render.NewCache(0), live.Options{Logger: slog.New(slog.DiscardHandler)})
-		defer l.Close()
-		h := NewHost(Options{Live: l, Writer: socket.NewWriter(socket.Options{}), Logger: slog.New(slog.DiscardHandler)})
-		test(t, &kit{t, st, l, h})
+		test(t, newKit(t, memstore.New(memstore.Options{})))
 	})
+}
+
+// newKit returns a kit over a store; all of it ends with the test.
+func newKit(t *testing.T, st store.Store) *kit {
+	quiet := slog.New(slog.DiscardHandler)
+	l := live.New(st, render.NewCache(0), live.Options{Logger: quiet})
+	t.Cleanup(func() {
+		l.Close()
+		st.Close()
+	})
+	return &kit{t, st, l, NewHost(Options{Live: l, Writer: socket.NewWriter(socket.Options{}), Logger: quiet})}
 }
 
 // add appends records to a stream and returns the sequence of the last.
@@ -72,33 +79,51 @@ func (k *kit) filter(topics ...string) *leat.Filter {
 	return f
 }
 
-// An exchange is a Stream under way. body may be read when the bubble is idle.
+// An exchange is a Stream under way, and what has been written of its body.
 type exchange struct {
-	body *bytes.Buffer
-	end  chan error // nil for a clean end
+	body  *body
+	end   chan error // nil for a clean end
+	leave func()     // as a client does
 }
 
 // stream begins a Stream to a recorder.
 func (k *kit) stream(rd *Reading) *exchange {
-	w := httptest.NewRecorder()
-	x := &exchange{body: w.Body, end: make(chan error, 1)}
-	r := httptest.NewRequestWithContext(k.t.Context(), "GET", "/", nil)
+	w := &body{ResponseRecorder: httptest.NewRecorder()}
+	ctx, leave := context.WithCancel(k.t.Context())
+	k.t.Cleanup(leave)
+	x := &exchange{body: w, end: make(chan error, 1), leave: leave}
+	r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	// Ended by the end of the stream.
 	go func() {
 		defer func() {
 			err, _ := recover().(error)
 			x.end <- err
 		}()
-		k.Stream(deadliner{w}, r, rd)
+		k.Stream(w, r, rd)
 	}()
 	synctest.Wait()
 	return x
 }
 
-// deadliner is a recorder that takes deadlines.
-type deadliner struct{ *httptest.ResponseRecorder }
+// body is a recorder that can be looked at meanwhile, and takes deadlines.
+type body struct {
+	*httptest.ResponseRecorder
+	mu sync.Mutex
+}
 
-func (deadliner) SetWriteDeadline(time.Time) error { return nil }
+func (b *body) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ResponseRecorder.Write(p)
+}
+
+func (b *body) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Body.String()
+}
+
+func (b *body) SetWriteDeadline(time.Time) error { return nil }
 
 // want says how an exchange ended and with what body.
 func (x *exchange) want(t *testing.T, name, body string, end error) {
