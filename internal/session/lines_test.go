@@ -30,6 +30,7 @@ func TestHeartbeats(t *testing.T) {
 					return string(form.AppendHeartbeat(nil))
 				}
 				want := ""
+				time.Sleep(time.Second) // what follows is between two beats
 				for range 2 {
 					time.Sleep(15 * time.Second)
 					want += sign()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/socket"
@@ -131,10 +132,10 @@ func (x *exchange) want(t *testing.T, name, body string, end error) {
 	select {
 	case err := <-x.end:
 		if !errors.Is(err, end) || x.body.String() != body {
-			t.Errorf("%s: ended with %v after %q, want %v after %q", name, err, x.body, end, body)
+			t.Errorf("%s: ended with %v after %d bytes %.200q, want %v after %d bytes %.200q", name, err, len(x.body.String()), x.body, end, len(body), body)
 		}
 	case <-time.After(time.Hour):
-		t.Fatalf("%s: it does not end, after %q", name, x.body)
+		t.Fatalf("%s: it does not end, after %d bytes %.200q", name, len(x.body.String()), x.body)
 	}
 }
 
@@ -148,6 +149,17 @@ func TestLimit(t *testing.T) {
 		for _, limit := range []int{1, 2, 3, 4, 8191, 8192, 8193, len(all) - 4, len(all) - 3, len(all) - 1, len(all)} {
 			x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second, Limit: int64(limit)})
 			x.want(t, "limit", all[:limit], nil)
+		}
+		// "Peek never answers End in the middle of a frame": to the connection
+		// the rest of this one does not exist.
+		ses := k.join(&Reading{Filter: k.filter("a"), Form: render.Raw, Limit: 2}, socket.NewBell())
+		defer ses.Close()
+		var out frame.Ranges
+		for ses.Peek(&out, 10) == socket.Idle {
+			synctest.Wait()
+		}
+		if ses.Advance(&out, out.Len()); ses.Peek(&out, 10) != socket.End || !ses.Between() {
+			t.Error("after the limit it is in the middle of a frame")
 		}
 		x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second, Limit: int64(len(all) + 2)})
 		time.Sleep(time.Minute) // no heartbeat shows
