@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -147,6 +148,19 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 	}, nil
 }
 
+// open is join for a request, which it answers if there is no session.
+func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell socket.Bell) *session {
+	ses, err := h.join(r.Context(), rd, bell)
+	switch {
+	case err != nil:
+		surface.WriteError(w, r, h.o.Logger, err)
+	case ses == nil:
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return ses
+}
+
 // Stream sends a reader what it is due until the connection ends. header fills in
 // the header and may write a status that is not 200; it is not called for a reader
 // that has seen the end of all it asks for: that is answered 204, which makes an
@@ -154,14 +168,8 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 // so, is cut.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
 	bell := socket.NewBell()
-	ses, err := h.join(r.Context(), rd, bell)
-	switch {
-	case err != nil:
-		surface.WriteError(w, r, h.o.Logger, err)
-		return
-	case ses == nil:
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
+	ses := h.open(w, r, rd, bell)
+	if ses == nil {
 		return
 	}
 	defer ses.Close()
@@ -194,6 +202,18 @@ func SendAway(w http.ResponseWriter) {
 	surface.StreamHeader(w.Header(), surface.EventStream)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(render.AppendBusy(nil, between(minBusyRetry, maxBusyRetry)))
+}
+
+// Refuse answers a reader of any other form that cannot be served now, with
+// the error that says why, and when to come back.
+func (h *Host) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(between(minBusyRetry, maxBusyRetry)/time.Second)))
+	surface.WriteError(w, r, h.o.Logger, err)
+}
+
+// ErrFull is why a reader is refused when the Host is Full.
+func ErrFull() error {
+	return leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
 }
 
 func between(low, high time.Duration) time.Duration { return low + rand.N(high-low) }

@@ -29,6 +29,7 @@ type session struct {
 
 	id    uint64     // the position that the client knows
 	loss  store.Loss // of the offset the reader came with; to be told
+	gone  uint64     // the last record that was told as gone
 	ended bool
 }
 
@@ -108,6 +109,9 @@ func (s *session) Notice() []byte {
 		return s.form.AppendGap(nil, &gap)
 	}
 	missing := s.TakeGap()
+	for _, rm := range missing.Removed {
+		s.gone = max(s.gone, rm.Through)
+	}
 	asked := s.live.Offset(s.After()).String()
 	block := s.form.AppendGap(nil, gapOf(s.live, missing, asked, s.After(), false))
 	return s.form.AppendGap(block, gapOf(s.live, missing, asked, s.After(), true))

@@ -9,30 +9,56 @@ import (
 
 // subscribe answers GET /events.
 func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Accept")
 	sub, err := s.parseSubscription(r)
-	if err == nil {
-		w.Header().Add("Vary", "Accept")
-		_, err = surface.Negotiate(r.Header.Values("Accept"), surface.EventStream)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
 		return
-	}
-	if r.Method == http.MethodHead {
-		surface.StreamHeader(w.Header(), surface.EventStream)
+	case r.Method == http.MethodHead:
+		sub.header(w.Header())
 		return
-	}
-	if s.host.Full() {
-		s.SendAway(w)
+	case s.host.Full():
+		s.turnAway(w, r, sub.contentType, session.ErrFull())
 		return
 	}
 	reading, err := s.host.Resolve(r.Context(), sub.ask, sub.filter, sub.form)
-	if err != nil {
+	switch {
+	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
-		return
+	case sub.polls:
+		s.host.Poll(w, r, reading, sub.wait)
+	default:
+		s.host.Stream(w, r, reading, sub.header)
 	}
-	s.host.Stream(w, r, reading, func(h http.Header) { surface.StreamHeader(h, surface.EventStream) })
 }
 
-// SendAway answers a reader that cannot be served now.
+// header sets the fields of the answer.
+func (sub *subscription) header(h http.Header) {
+	if sub.polls {
+		session.PollHeader(h)
+	} else {
+		surface.StreamHeader(h, sub.contentType)
+	}
+}
+
+// turnAway answers a reader that cannot be served now, because of err.
+func (s *Surface) turnAway(w http.ResponseWriter, r *http.Request, contentType string, err error) {
+	if contentType == surface.EventStream {
+		session.SendAway(w)
+	} else {
+		s.host.Refuse(w, r, err)
+	}
+}
+
+// TurnAway answers a request to subscribe that cannot be served now, because of
+// err.
+func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Add("Vary", "Accept")
+	q, _ := surface.ParseQuery(r) // what could be read of it
+	_, contentType, _ := choose(r, q)
+	s.turnAway(w, r, contentType, err)
+}
+
+// SendAway answers the reader of an event stream that cannot be served now.
 func (s *Surface) SendAway(w http.ResponseWriter) { session.SendAway(w) }

@@ -3,6 +3,7 @@ package events
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/render"
@@ -10,11 +11,21 @@ import (
 	"github.com/leat-dev/leat/internal/surface"
 )
 
+// What a subscription can be answered with.
+var (
+	eventStream = surface.Offer{As: "sse", Types: []string{surface.EventStream}}
+	ndjson      = surface.Offer{As: "ndjson", Types: surface.NDJSON}
+	longPoll    = surface.Offer{As: "json", Types: []string{surface.JSON}}
+)
+
 // A subscription is what a request asks for.
 type subscription struct {
-	filter *leat.Filter
-	ask    *session.Ask
-	form   render.Form
+	filter      *leat.Filter
+	ask         *session.Ask
+	form        render.Form
+	contentType string
+	polls       bool          // one answer instead of a stream
+	wait        time.Duration // of a poll
 }
 
 // parseQuery is the query of a request to publish or to subscribe.
@@ -31,16 +42,40 @@ func (s *Surface) parseSubscription(r *http.Request) (*subscription, error) {
 		return nil, leat.Errorf(leat.CodeTooManyTopics, "%d topics are named and the limit is %d", len(topics), MaxTopics).
 			Advise("Use a pattern such as orders/*, or several connections.")
 	}
-	sub := &subscription{form: render.EventStream}
+	sub := &subscription{}
 	if sub.filter, err = leat.ParseFilter(topics...); err != nil {
 		return nil, err
 	}
 	if sub.ask, err = session.ParseAsk(r, q, s.o.Heartbeat); err != nil {
 		return nil, err
 	}
+	return sub, sub.parseForm(r, q)
+}
+
+// parseForm reads in which form the answer is to be.
+func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	envelope, err := surface.ParseFlag(q, "envelope")
-	if envelope {
-		sub.form = render.EventStreamEnvelope
+	if err != nil {
+		return err
 	}
-	return sub, err
+	if sub.wait, err = session.ParseWait(q); err != nil {
+		return err
+	}
+	var offer surface.Offer
+	if offer, sub.contentType, err = choose(r, q); err != nil {
+		return err
+	}
+	switch {
+	case offer.As != eventStream.As:
+		sub.form, sub.polls = render.Lines, offer.As == longPoll.As
+	case envelope:
+		sub.form = render.EventStreamEnvelope
+	default:
+		sub.form = render.EventStream
+	}
+	return nil
+}
+
+func choose(r *http.Request, q url.Values) (surface.Offer, string, error) {
+	return surface.Choose(r.Header.Values("Accept"), q.Get("as"), eventStream, ndjson, longPoll)
 }
