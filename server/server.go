@@ -198,14 +198,16 @@ func (s *Server) closeIdle() {
 
 // serve answers requests that the guard has let through.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	err := s.Ready()
+	err, isStream := s.Ready(), strings.HasPrefix(r.URL.Path, streams.Prefix)
 	switch {
-	case err == nil && strings.HasPrefix(r.URL.Path, streams.Prefix):
+	case err == nil && isStream:
 		s.streams.ServeHTTP(w, r) // not by mux, which would clean the path
 	case err == nil || r.URL.Path == "/healthz":
 		s.mux.ServeHTTP(w, r)
+	case isStream:
+		s.streams.TurnAway(w, r, err)
 	case r.Method == http.MethodGet && r.URL.Path == "/events":
-		s.events.SendAway(w)
+		s.events.TurnAway(w, r, err)
 	default:
 		surface.WriteError(w, r, s.o.Logger, err)
 	}

@@ -81,7 +81,7 @@ func TestLinesCutAtEveryByte(t *testing.T) {
 		k.add("a", text(""), leat.Record{Kind: leat.KindEnd, Type: "complete"})
 		k.add("other", text("x"))
 		rest := func(after uint64) string {
-			x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Lines, Start: live.Start{After: after}, Heartbeat: time.Second})
+			x := k.stream(&Reading{Filter: k.filter("a"), Form: render.Lines, Start: live.Start{After: after}, Heartbeat: time.Second, Resumes: true})
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
 			defer func() { x.leave(); x.wantEnd(t) }()

@@ -195,20 +195,20 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	panic(http.ErrAbortHandler) // so that it does not look like an end
 }
 
-// SendAway answers the reader of an event stream that cannot be served now. An
-// error status would end a native EventSource for ever, so it gets a stream
-// that ends at once and the advice to come back later.
-func SendAway(w http.ResponseWriter) {
+// TurnAway answers a reader that cannot be served now, because of err. An error
+// status would end a native EventSource for ever, so an event stream is one that
+// ends at once with the advice to come back later; in every other form nothing has
+// begun, and it is an error that says when to come back.
+func (h *Host) TurnAway(w http.ResponseWriter, r *http.Request, contentType string, err error) {
+	later := between(minBusyRetry, maxBusyRetry)
+	if contentType != surface.EventStream {
+		w.Header().Set("Retry-After", strconv.Itoa(int(later/time.Second)))
+		surface.WriteError(w, r, h.o.Logger, err)
+		return
+	}
 	surface.StreamHeader(w.Header(), surface.EventStream)
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(render.AppendBusy(nil, between(minBusyRetry, maxBusyRetry)))
-}
-
-// Refuse answers a reader of any other form that cannot be served now, with
-// the error that says why, and when to come back.
-func (h *Host) Refuse(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(between(minBusyRetry, maxBusyRetry)/time.Second)))
-	surface.WriteError(w, r, h.o.Logger, err)
+	_, _ = w.Write(render.AppendBusy(nil, later))
 }
 
 // ErrFull is why a reader is refused when the Host is Full.

@@ -19,7 +19,7 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) {
 		sub.header(w.Header())
 		return
 	case s.host.Full():
-		s.turnAway(w, r, sub.contentType, session.ErrFull())
+		s.host.TurnAway(w, r, sub.contentType, session.ErrFull())
 		return
 	}
 	reading, err := s.host.Resolve(r.Context(), sub.ask, sub.filter, sub.form)
@@ -42,23 +42,11 @@ func (sub *subscription) header(h http.Header) {
 	}
 }
 
-// turnAway answers a reader that cannot be served now, because of err.
-func (s *Surface) turnAway(w http.ResponseWriter, r *http.Request, contentType string, err error) {
-	if contentType == surface.EventStream {
-		session.SendAway(w)
-	} else {
-		s.host.Refuse(w, r, err)
-	}
-}
-
 // TurnAway answers a request to subscribe that cannot be served now, because of
 // err.
 func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Add("Vary", "Accept")
 	q, _ := surface.ParseQuery(r) // what could be read of it
 	_, contentType, _ := choose(r, q)
-	s.turnAway(w, r, contentType, err)
+	s.host.TurnAway(w, r, contentType, err)
 }
-
-// SendAway answers the reader of an event stream that cannot be served now.
-func (s *Surface) SendAway(w http.ResponseWriter) { session.SendAway(w) }

@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/session"
 )
 
 // "Shed load with 200, retry: and a close, or 503 with Retry-After only before
 // the stream has begun": an event stream the one way, every other form the
 // other, also if what is asked for cannot be understood.
 func TestTurnAway(t *testing.T) {
-	s := New(Options{Logger: slog.New(slog.DiscardHandler)})
+	log := slog.New(slog.DiscardHandler)
+	s := New(Options{Host: session.NewHost(session.Options{Logger: log}), Logger: log})
 	stopping := leat.Errorf(leat.CodeUnavailable, "the server is stopping")
 	for _, test := range []struct {
 		query, accept string

@@ -63,6 +63,17 @@ func formOf(r *http.Request, q url.Values, m journal.Meta) (render.Form, string,
 	return render.Lines, contentType, nil
 }
 
+// TurnAway answers a request that cannot be served now, because of err.
+func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
+	contentType := ""
+	if r.Method == http.MethodGet {
+		w.Header().Add("Vary", "Accept")
+		q, _ := surface.ParseQuery(r) // what could be read of it
+		_, contentType, _ = formOf(r, q, journal.Meta{})
+	}
+	s.o.Host.TurnAway(w, r, contentType, err)
+}
+
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
 func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, gone error) error {
@@ -82,6 +93,10 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 	}
 	if r.Method == http.MethodHead {
 		surface.StreamHeader(w.Header(), contentType)
+		return nil
+	}
+	if s.o.Host.Full() {
+		s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
 		return nil
 	}
 	reading, err := s.o.Host.Resolve(r.Context(), ask, filter, f)
@@ -174,6 +189,10 @@ func (s *Surface) readArray(w http.ResponseWriter, r *http.Request, m journal.Me
 
 // send answers with content. If it is empty no reader is needed.
 func (s *Surface) send(w http.ResponseWriter, r *http.Request, m journal.Meta, rd *session.Reading, status int, empty bool) error {
+	if s.o.Host.Full() && r.Method != http.MethodHead {
+		s.o.Host.TurnAway(w, r, m.ContentType, session.ErrFull())
+		return nil
+	}
 	h := w.Header()
 	setMeta(h, m)
 	if rd.Limit > 0 || empty {
