@@ -20,13 +20,17 @@ const (
 	benchRead    = 64 << 10
 )
 
-// Bench measures commits, reads and following. An operation is one Tx of one
+// Bench measures commits, reads, following and idle streams. An operation is one Tx of one
 // record where something is committed, and one record where something is read.
 func Bench(b *testing.B, h Harness) {
 	b.Run("Commit/writers=1", func(b *testing.B) { benchCommit(b, h, 1) })
 	b.Run(fmt.Sprint("Commit/writers=", benchWriters), func(b *testing.B) { benchCommit(b, h, benchWriters) })
 	b.Run(fmt.Sprint("Commit/group=", benchWriters), func(b *testing.B) { benchGroup(b, h) })
 	b.Run("FollowLive", func(b *testing.B) { benchFollowLive(b, h) })
+
+	for _, idle := range idles {
+		b.Run("Idle/"+idle.what, func(b *testing.B) { benchIdle(b, h, idle.make) })
+	}
 
 	// The reads share one store; the streams take turns in its log.
 	s := h.Open(b)
