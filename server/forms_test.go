@@ -186,6 +186,7 @@ func TestPoll(t *testing.T) {
 	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
 		envelopes, ids := s.publishForms()
 		last := ids[len(ids)-1]
+		s.untilSeen(last)
 		whole := `{"events":[` + strings.Join(envelopes, ",") + `],"next":"` + last + `"}` + "\n"
 		for _, wait := range []string{"", "&wait=0s", "&wait=5m"} {
 			if _, got := s.poll("topic=*&from=start" + wait); got != whole {
@@ -217,6 +218,16 @@ func TestPoll(t *testing.T) {
 	})
 }
 
+// untilSeen waits until readers can have the record with an id: a publisher is
+// answered at the moment at which the server begins to hand it to them.
+func (s *service) untilSeen(id string) {
+	s.t.Helper()
+	for next := "0_0"; next < id; {
+		p, _ := s.poll("topic=**&from=" + next)
+		next = p.Next
+	}
+}
+
 // untilReaders waits until the server has so many readers.
 func (s *service) untilReaders(n int) {
 	s.t.Helper()
@@ -233,6 +244,7 @@ func TestPollMovesOn(t *testing.T) {
 		for range 30 {
 			last = s.publish("other", strings.Repeat("x", 100<<10))
 		}
+		s.untilSeen(last)
 		next := begin
 		for polls := 1; next != last; polls++ {
 			p, body := s.poll("topic=quiet&wait=0s&from=" + next)
@@ -267,7 +279,7 @@ func TestPollIsBounded(t *testing.T) {
 		t.Errorf("%d records, %d bytes at most", got, largest)
 	}
 	s.publish("a", strings.Repeat("y", 1<<20))
-	s.publish("a", "small")
+	s.untilSeen(s.publish("a", "small"))
 	if p, body := s.poll("topic=a&from=" + next); len(p.Events) != 1 || len(body) < 1<<20 {
 		t.Errorf("a large record: %d events, %d bytes", len(p.Events), len(body))
 	}

@@ -55,7 +55,8 @@ func (p *poll) Peek(out *frame.Ranges, size int) socket.State {
 		return socket.End
 	}
 	head := p.live.Head()
-	state := p.session.Peek(out, size)
+	// At least 1: that is the rest of what was begun, and nothing after it.
+	state := p.session.Peek(out, max(1, min(size, pollBytes-p.given)))
 	if state != socket.Idle || p.given == 0 && !p.late {
 		return state
 	}
