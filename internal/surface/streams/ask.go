@@ -2,6 +2,7 @@ package streams
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,14 +37,17 @@ func configOf(h http.Header) (c journal.Config, err error) {
 		c.TTL = max(time.Duration(seconds)*time.Second, 1)
 	}
 	if expires != "" {
-		// Unlike time.Parse this takes RFC 3339 and nothing else.
-		if err := c.Expires.UnmarshalText([]byte(expires)); err != nil {
+		if c.Expires, err = time.Parse(time.RFC3339, expires); err != nil || !rfc3339.MatchString(expires) {
 			return c, badField(fieldExpires, expires, "it is no date and time of RFC 3339", "Send one such as 2026-12-31T23:59:59Z.")
 		}
 	}
 	c.Retention, err = parseRetention(h.Values(fieldRetain))
 	return c, err
 }
+
+// rfc3339 is what time.Parse lets pass with less than the format asks for: an hour
+// of one digit, a comma before the fraction.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
 // maxSeconds is the longest time that can be asked for: 100 years.
 const maxSeconds = 100 * 366 * 24 * 60 * 60
