@@ -105,11 +105,11 @@ func (b *batch) tx(tx *store.Tx, o *outcome) error {
 		*r = row{id: o.first, contentType: tx.ContentType}
 	}
 	r.version = s.head
-	s.size -= r.size(tx.Stream)
+	s.size -= r.size()
 	for i := range tx.Records {
 		b.record(tx.Stream, r, o.first+uint64(i), &tx.Records[i])
 	}
-	s.size += r.size(tx.Stream)
+	s.size += r.size()
 	for _, e := range tx.State {
 		s.scratch.key = stateKey(s.scratch.key, r.id, e.Key)
 		if e.Value == nil {
@@ -192,11 +192,11 @@ func (b *batch) trim(t *trimStep) error {
 		_ = b.DeleteRange(s.scratch.key, s.scratch.end, nil)
 	}
 	b.removeEntries(t.seqs)
-	s.size -= r.size(t.name)
+	s.size -= r.size()
 	r.records -= int64(len(t.seqs))
 	r.bytes -= t.bytes
 	r.extra = max(0, r.extra-t.extra) // a row from before it was counted has none
-	s.size += r.size(t.name)
+	s.size += r.size()
 	b.removed(t.name, r, through, false)
 	b.row(t.name, r)
 	return nil
@@ -256,7 +256,7 @@ func (b *batch) drop(d *dropStep) error {
 	} else {
 		s.order++ // it counts, but no reader has lost anything
 	}
-	s.size -= r.size(d.name)
+	s.size -= r.size()
 	s.rows.put(d.name, &row{})
 	return nil
 }
