@@ -171,7 +171,7 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 		}
 		sub, answer := t.prepare(v)
 		if sub == nil {
-			now, current, err := j.confirm(ctx, s, v)
+			now, current, err := j.confirm(ctx, s, v, t.keyed)
 			if err != nil {
 				return nil, state{}, err
 			}
@@ -326,8 +326,9 @@ func (j *Journal) repeated(s *stream, run []Append) int {
 
 // confirm reports whether the state for which something was refused is that of
 // the store, in all that matters, and returns that. The refusal is an answer like
-// any other: it must be true of the store, not of a hint.
-func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, error) {
+// any other: it must be true of the store, not of a hint. With keys every record
+// matters, as any may be the one that is repeated.
+func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (state, bool, error) {
 	info, err := j.info(ctx, s)
 	if err != nil {
 		return state{}, false, err
@@ -337,8 +338,8 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, 
 		return state{}, false, err
 	}
 	if now.version == 0 && v.version == 0 ||
-		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over &&
-			now.tail == v.tail && now.config.equal(v.config) {
+		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
+			now.config.equal(v.config) && now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
 		return now, true, nil
 	}
 	j.forget(s, v.gen)
@@ -352,7 +353,7 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, 
 // greater than all of their sequences, and one that has gone has none. What is
 // not confirmed is dropped.
 func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission) error {
-	info, err := j.st.Stream(ctx, sub.stream.name, stateEnd)
+	info, err := j.info(ctx, sub.stream)
 	if err != nil {
 		return err
 	}

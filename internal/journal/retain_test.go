@@ -492,3 +492,21 @@ func TestKeeper(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An append is due in time though the stream was due later before, because it was
+// empty and only its TTL counted.
+func TestAgeAfterEmpty(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		create(t, j, Config{ContentType: "text/plain", TTL: time.Hour, Retention: Retention{Age: 80 * time.Second}}, Write{Stream: "a"})
+		for range 3 {
+			must(t, j, text("a", "x"))
+			c.add(90*time.Second - time.Microsecond)
+			sweep(t, j)
+			wantContents(t, st, "a", "x")
+			c.add(time.Microsecond)
+			sweep(t, j)
+			wantContents(t, st, "a")
+		}
+	})
+}
