@@ -124,11 +124,9 @@ func (j *Journal) appendRun(ctx context.Context, run []Append, done []Appended) 
 		return done, err
 	}
 	defer j.release(s)
-	t := task{keyed: j.keyed(run)}
+	keyed := j.keyed(run)
 	for len(run) > 0 {
-		t.make = !run[0].Existing
-		t.prepare = func(v view) (*submission, error) { return j.prepare(s, v, run) }
-		sub, _, err := j.do(ctx, s, t)
+		sub, _, err := j.do(ctx, s, task{keyed: keyed, make: !run[0].Existing, run: run})
 		if err != nil {
 			return done, err
 		}
@@ -146,8 +144,10 @@ type task struct {
 	make  bool // what is left of a stream that has gone is cleared away
 	raw   bool // a stream whose time has come is left as it is
 
-	// prepare makes a submission for the state that the stream is known to
-	// have. Without one the error, which may be nil, is the answer.
+	// run is what is to be appended. Other tasks have prepare, which makes a
+	// submission for the state that the stream is known to have. Without one
+	// the error, which may be nil, is the answer.
+	run     []Append
 	prepare func(v view) (*submission, error)
 }
 
@@ -169,7 +169,13 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 				continue
 			}
 		}
-		sub, answer := t.prepare(v)
+		var sub *submission
+		var answer error
+		if t.prepare == nil {
+			sub, answer = j.prepare(s, v, t.run) // without a closure for each append
+		} else {
+			sub, answer = t.prepare(v)
+		}
 		if sub == nil {
 			now, current, err := j.confirm(ctx, s, v, t.keyed)
 			if err != nil {
@@ -201,7 +207,7 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 // that has gone if a new one is to be made. It reports whether it did anything.
 func (j *Journal) clear(ctx context.Context, s *stream, v view, make bool) (bool, error) {
 	switch {
-	case v.exists() && v.lives.over(j.now()):
+	case v.mortal() && v.exists() && v.lives.over(j.now()):
 		return true, j.goes(ctx, s, leat.EndExpired)
 	case v.over.Gone() && make:
 		return true, j.drop(ctx, s, v)

@@ -77,7 +77,7 @@ func (f *fold) fits(sub *submission) bool {
 		f.make(sub)
 	case sub.create != nil, sub.tail != f.next.tail:
 		return false
-	case !sub.raw && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
+	case !sub.raw && s.mortal() && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
 		return false // its time has come meanwhile, or a use came first
 	case f.next.over != "" && !sub.repeats && len(sub.records) > 0:
 		// Nothing follows an end, but that the stream goes altogether.
@@ -240,7 +240,8 @@ func (f *fold) tx() store.Tx {
 		// enough: what is found not to be due yet is set anew.
 		due := f.j.dueOf(f.s.name, next, now)
 		if !due.IsZero() && (next.due.IsZero() || due.Before(next.due)) {
-			next.due, f.due = due, &due
+			next.due, f.due = due, new(time.Time)
+			*f.due = due
 		}
 	}
 	tx.Due = f.due

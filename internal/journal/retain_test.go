@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,6 +254,13 @@ func TestAgeAgainstAppend(t *testing.T) {
 		}}, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: age}})
 		sweep(t, j)
 		wantContents(t, st, "topic", "new")
+		c.add(2 * age)
+		var once sync.Once
+		j = open(t, &hooked{Store: st, drop: func(string) {
+			once.Do(func() { must(t, other, text("topic", "newer")) })
+		}}, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: age}})
+		sweep(t, j)
+		wantContents(t, st, "topic", "newer")
 	})
 }
 
