@@ -92,6 +92,9 @@ func (m *model) at(name string) *lifetime {
 	}
 	m.done["expired"]++
 	m.streams[name] = nil
+	// What is not told yet might come back with a restart, for an eighth.
+	_, err := m.journals[0].Write(context.Background(), Write{Stream: name})
+	m.want("write", err, leat.CodeNotFound)
 	return nil
 }
 
