@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -145,4 +147,12 @@ func (s *service) events(path string, fields ...string) []sse.Event {
 		all = append(all, ev)
 	}
 	return all
+}
+
+type rawJSON = json.RawMessage
+
+func mustDecode(text string, v any) {
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		panic(fmt.Sprintf("%q: %v", text, err))
+	}
 }
