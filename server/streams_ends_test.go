@@ -168,6 +168,13 @@ func TestEndIsTold(t *testing.T) {
 						t.Errorf("%s, %s: status %d, %q", what, from, f.status, f.body)
 					}
 				}
+				events := "/events?topic=a&as=" + as
+				if f := s.fetch("GET", events+"&from=start", ""); f.status != 200 || !strings.HasSuffix(f.body, told) {
+					t.Errorf("%s, at /events: status %d, %q", what, f.status, f.body)
+				}
+				if f := s.fetch("GET", events+"&from="+id, ""); f.status != 204 {
+					t.Errorf("%s, at /events after the end: status %d, %q", what, f.status, f.body)
+				}
 				later := s.publish("later", "x")
 				for _, at := range []string{id, later} {
 					for _, resume := range [][]string{{"?from=" + at}, {"?lastEventID=" + at}, {"?from=start", "Last-Event-ID", at}} {
@@ -243,8 +250,10 @@ func TestEveryCut(t *testing.T) {
 			s.make("a", "text/plain", pieces[0])
 			tag := s.fetch("HEAD", "/streams/a", "").header.Get("ETag")
 			for _, p := range pieces[1:] {
-				s.fetch("POST", "/streams/a?append=stream&x=", p, "Content-Type", "text/plain")
 				s.publish("other", "passed over")
+				if f := s.fetch("POST", "/streams/a?append=stream", p, "Content-Type", "text/plain"); (f.status == 200) != (p != "") {
+					t.Fatalf("%q: status %d, %q", p, f.status, f.body)
+				}
 			}
 			s.end("a", state)
 			for form, client := range map[string]func(i int) resumer{
