@@ -105,8 +105,11 @@ func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
 	if err != nil || missing == nil {
 		return err
 	}
-	e := gapRefused(rd.Asked, next, render.ReasonTrimmed)
-	return e.With("topics", gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false).Topics)
+	gap := gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false)
+	if len(gap.Topics) == 0 {
+		gap = gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, true) // all of them were deleted
+	}
+	return gapRefused(rd.Asked, next, gap.Reason).With("topics", gap.Topics)
 }
 
 func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
