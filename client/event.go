@@ -26,6 +26,18 @@ type Event struct {
 	// that records are gone which this subscription was owed. Type is
 	// "leat.gap" and Data the JSON text.
 	Gap *Gap
+
+	// End is not nil if this is no record, but the word of a Leat server
+	// that a topic has ended. Type is "leat.end" and Data the JSON text. The
+	// sequence ends by itself once all the topics have ended that were named.
+	End *End
+}
+
+// An End says how a topic has ended.
+type End struct {
+	Topic  string        `json:"topic"`
+	State  leat.EndState `json:"state"`
+	Reason string        `json:"reason"` // may be empty
 }
 
 // A Gap says which records are missing. The next events are those after Next.
@@ -57,17 +69,24 @@ type GapTopic struct {
 // The event types by which a Leat server speaks of the stream itself.
 const (
 	gapType    = "leat.gap"
+	endType    = "leat.end"
 	cursorType = "leat.cursor"
 )
 
-// newEvent returns an event, with its Gap if it is one. What merely has that
+// newEvent returns an event, with its Gap or End if it is one. What merely has that
 // type, on another server, is an event like others.
 func newEvent(ev *sse.Event) Event {
 	e := Event{ID: ev.ID, Type: ev.Type, Data: ev.Data}
-	if e.Type == gapType {
+	switch e.Type {
+	case gapType:
 		var gap Gap
 		if json.Unmarshal(e.Data, &gap) == nil && gap.Reason != "" {
 			e.Gap = &gap
+		}
+	case endType:
+		var end End
+		if json.Unmarshal(e.Data, &end) == nil && end.State != "" {
+			e.End = &end
 		}
 	}
 	return e

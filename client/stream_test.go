@@ -99,9 +99,11 @@ func TestStallBeforeHead(t *testing.T) {
 func TestLeatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gap := `{"reason":"trimmed","asked":"0_1","next":"0_5","topics":[{"topic":"a","through":"0_5"}],"more":2}`
+		end := `{"topic":"a","state":"error","reason":"disk full"}`
 		s := &script{steps: []http.HandlerFunc{
 			stream(": leat\nretry: 1500\nevent: leat.cursor\nid: 0_5\ndata:\n\n"),
-			stream("event: leat.gap\nid: 0_5\ndata: " + gap + "\n\nid: 0_6\nevent: price\ndata: {}\n\nevent: leat.gap\ndata: not that\n\nevent: leat.cursor\nid: 0_9\ndata:\n\n"),
+			stream("event: leat.gap\nid: 0_5\ndata: " + gap + "\n\nid: 0_6\nevent: price\ndata: {}\n\nevent: leat.gap\ndata: not that\n\n" +
+				"event: leat.end\nid: 0_7\ndata: " + end + "\n\nevent: leat.end\ndata: {}\n\nevent: leat.cursor\nid: 0_9\ndata:\n\n"),
 			status(204),
 		}}
 		var told notices
@@ -110,6 +112,8 @@ func TestLeatBlocks(t *testing.T) {
 			{ID: "0_5", Type: "leat.gap", Data: []byte(gap), Gap: &Gap{Reason: "trimmed", Asked: "0_1", Next: "0_5", Topics: []GapTopic{{"a", "0_5"}}, More: 2}},
 			{ID: "0_6", Type: "price", Data: []byte("{}")},
 			{ID: "0_6", Type: "leat.gap", Data: []byte("not that")},
+			{ID: "0_7", Type: "leat.end", Data: []byte(end), End: &End{Topic: "a", State: leat.EndError, Reason: "disk full"}},
+			{ID: "0_7", Type: "leat.end", Data: []byte("{}")},
 		}
 		if err != nil || !reflect.DeepEqual(events, want) {
 			t.Errorf("got %+v, %v", events, err)

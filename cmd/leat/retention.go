@@ -43,7 +43,13 @@ func (a age) String() string {
 	if d := time.Duration(a); d >= day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}
-	return time.Duration(a).String()
+	text := time.Duration(a).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // option is the age as an option of the server, where 0 is another thing.

@@ -106,10 +106,14 @@ func (c *tailCmd) follow(events iter.Seq2[client.Event, error], print printer, s
 		if err != nil {
 			return err
 		}
-		if event.Gap != nil {
+		switch {
+		case event.Gap != nil:
 			if err := c.gap(event.Gap, std); err != nil {
 				return err
 			}
+			continue
+		case event.End != nil:
+			noteEnd(event.End, std)
 			continue
 		}
 		if line, err = print(line[:0], &event); err != nil {
@@ -127,6 +131,15 @@ func (c *tailCmd) follow(events iter.Seq2[client.Event, error], print printer, s
 		return fmt.Errorf("the stream ended after %s of %d", plural(printed, "record"), c.Count)
 	}
 	return nil
+}
+
+// noteEnd tells that a topic has ended.
+func noteEnd(e *client.End, std *streams) {
+	if e.Reason == "" {
+		std.note("%s has ended: %s", e.Topic, e.State)
+		return
+	}
+	std.note("%s has ended: %s, %s", e.Topic, e.State, e.Reason)
 }
 
 // gap tells of missing records.

@@ -158,7 +158,9 @@ func (s *Surface) startAt(r *http.Request, m journal.Meta, pos int64) (live.Star
 		return live.Start{}, err
 	}
 	if seq == 0 {
-		return live.Start{After: m.Last.Seq}, nil
+		// Never from position 0, where what was removed is no gap: a stream
+		// that has no record yet begins after it was made.
+		return live.Start{After: max(m.Last.Seq, m.ID)}, nil
 	}
 	return live.Start{After: seq - 1, Next: seq, Sent: int(pos - start)}, nil
 }
