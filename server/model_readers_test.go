@@ -242,6 +242,9 @@ func (x *listener) ask(l *life) {
 	}
 	x.read(s, &cutter{resp.Body, left, l, func() bool { return s.come(l.target.Load()) }})
 	resp.Body.Close()
+	if l.answers.Add(-1) == 0 {
+		l.enoughIf()
+	}
 	s.to, s.over = l.target.Load(), x.w.truth.tick()
 	x.goOn(l, s)
 }

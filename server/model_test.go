@@ -41,12 +41,17 @@ func TestModel(t *testing.T) {
 
 // run goes through a number of lives and checks after each what was said in it.
 func (w *world) run(lives, ops int) {
-	const listeners, writers = 10, 4
+	const listeners, downloaders, writers = 10, 4, 4
 	var wg sync.WaitGroup
 	all := make([]*listener, listeners)
 	for i := range all {
 		all[i] = &listener{w: w, id: i, r: w.rand(i, 0)}
 		wg.Go(all[i].run) // ended by over
+	}
+	raw := make([]*downloader, downloaders)
+	for i := range raw {
+		raw[i] = &downloader{w: w, id: i, r: w.rand(50+i, 0)}
+		wg.Go(raw[i].run) // ended by over
 	}
 	defer func() {
 		w.mu.Lock()
@@ -63,8 +68,8 @@ func (w *world) run(lives, ops int) {
 			how = endDrained
 		}
 		l := w.begin(st)
-		written := w.write(l, writers, ops)
-		w.end(l, how, r, len(all), func() { written() })
+		written := w.write(l, writers, ops, ops/3)
+		w.end(l, how, r, listeners+downloaders, func() { written() })
 		entries := len(w.truth.log)
 		w.checkAcks(written())
 		segments := 0
@@ -74,6 +79,13 @@ func (w *world) run(lives, ops int) {
 				segments++
 			}
 			x.segments = nil
+		}
+		for _, x := range raw {
+			for _, p := range x.pieces {
+				w.checkPiece(l, p)
+				segments++
+			}
+			x.pieces = nil
 		}
 		w.t.Logf("life %d, %s: %d entries, %d answers", l.n, how, entries, segments)
 		if w.class == store.ClassMemory {

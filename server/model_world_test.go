@@ -43,20 +43,30 @@ type world struct {
 
 // A life is one server over the store, from its opening to its end.
 type life struct {
-	n       int
-	url     string
-	srv     *server.Server
-	hs      *http.Server
-	st      *witness
-	clients []*http.Client // one for each version of HTTP
-	ops     atomic.Int64
-	quit    atomic.Bool            // writers stop
-	dead    atomic.Bool            // nothing counts any more that comes from here
-	ending  atomic.Int64           // the tick from which readers may be sent away
-	target  atomic.Pointer[target] // readers that have come so far have done all there is to do
-	enough  chan struct{}          // closed after as many ops as the life is to have
-	stopped chan struct{}          // closed when connections are cut
-	served  chan struct{}
+	n        int
+	url      string
+	srv      *server.Server
+	hs       *http.Server
+	st       *witness
+	clients  []*http.Client // one for each version of HTTP
+	ops      atomic.Int64   // that are to be done before it ends
+	answers  atomic.Int64   // that readers are to get before it ends
+	once     sync.Once
+	draining chan struct{}          // closed when writers have stopped, and readers are to come to the end
+	quit     atomic.Bool            // writers stop
+	dead     atomic.Bool            // nothing counts any more that comes from here
+	ending   atomic.Int64           // the tick from which readers may be sent away
+	target   atomic.Pointer[target] // readers that have come so far have done all there is to do
+	enough   chan struct{}          // closed after as many ops as the life is to have
+	stopped  chan struct{}          // closed when connections are cut
+	served   chan struct{}
+}
+
+// enoughIf ends the wait of write when both counts are done.
+func (l *life) enoughIf() {
+	if l.ops.Load() <= 0 && l.answers.Load() <= 0 {
+		l.once.Do(func() { close(l.enough) })
+	}
 }
 
 // A target is where readers come to when nobody writes any more.
@@ -109,7 +119,7 @@ var modelRules = []server.RetentionRule{
 
 // begin opens the store and starts a server.
 func (w *world) begin(st store.Store) *life {
-	l := &life{enough: make(chan struct{}), stopped: make(chan struct{}), served: make(chan struct{})}
+	l := &life{enough: make(chan struct{}), draining: make(chan struct{}), stopped: make(chan struct{}), served: make(chan struct{})}
 	l.st = &witness{Store: st, truth: &w.truth, dead: &l.dead}
 	srv, err := server.New(server.WithClock(server.Options{
 		Store: l.st, Logger: slog.New(slog.DiscardHandler), Heartbeat: 5 * time.Millisecond,
@@ -245,6 +255,7 @@ func (w *world) drain(l *life, readers int) {
 	}
 	to.at = l.st.Epochs().Offset(l.st.Head()).String()
 	l.target.Store(to)
+	close(l.draining)
 	if !w.rest(readers) {
 		w.t.Errorf("life %d: readers do not come to the end, %s", l.n, to.at)
 	}

@@ -79,7 +79,7 @@ func (x *writer) run() {
 			x.tend()
 		}
 		if x.l.ops.Add(-1) == 0 {
-			close(x.l.enough)
+			x.l.enoughIf()
 		}
 	}
 }
@@ -353,11 +353,12 @@ func (w *world) checkAcks(acks []ack) {
 }
 
 // write lets n writers write until the life ends. It returns after a number of
-// ops, with what waits for the writers and returns what they were told.
-func (w *world) write(l *life, n, ops int) (written func() []ack) {
+// ops and of answers to readers, with what waits for the writers and returns what they were told.
+func (w *world) write(l *life, n, ops, answers int) (written func() []ack) {
 	var wg sync.WaitGroup
 	writers := make([]*writer, n)
 	l.ops.Store(int64(ops))
+	l.answers.Store(int64(answers))
 	for i := range writers {
 		writers[i] = &writer{w: w, l: l, id: i, r: w.rand(100+i, l.n)}
 		wg.Go(writers[i].run) // ended by l.quit
