@@ -73,6 +73,10 @@ type Reading struct {
 	// wherever in a record that is. 0: none. An answer of no bytes needs no
 	// reader.
 	Limit int64
+
+	// Broken says that what there is broke off: the answer is cut even after
+	// all of it was sent, so that it does not look complete.
+	Broken bool
 }
 
 // Resolve finds where a reader begins that asks for a. The error is of the
@@ -168,7 +172,7 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell so
 // the header and may write a status that is not 200; it is not called for a reader
 // that has seen the end of all it asks for: that is answered 204, which makes an
 // EventSource stop. An answer that stops before its end, in a form that cannot say
-// so, is cut.
+// so, is cut. A request with HEAD is answered with the header alone.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
@@ -177,6 +181,9 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	}
 	defer ses.Close()
 	header(w.Header())
+	if r.Method == http.MethodHead {
+		return
+	}
 	reason := h.o.Writer.Serve(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
@@ -189,13 +196,25 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	case reason == socket.ReasonCut:
 		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
 	case reason == socket.ReasonShutdown && !rd.Form.Tells():
-	case reason == socket.ReasonEnded && len(rd.Tail) > 0:
+	case reason == socket.ReasonEnded:
 		_, _ = w.Write(rd.Tail) // the client may be gone
-		return
+		if !rd.Broken {
+			return
+		}
 	default:
 		return
 	}
-	panic(http.ErrAbortHandler) // so that it does not look like an end
+	Abort(w)
+}
+
+// Abort ends an answer so that it does not look complete: HTTP/1 without the last
+// chunk, HTTP/2 with a reset. What was written arrives, unless the client takes
+// nothing for a while. It does not return.
+func Abort(w http.ResponseWriter) {
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	_ = rc.Flush()
+	panic(http.ErrAbortHandler)
 }
 
 // TurnAway answers a reader that cannot be served now, because of err. An error
