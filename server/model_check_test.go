@@ -22,7 +22,8 @@ type check struct {
 	at     leat.Offset            // the position; all that is owed up to it was given or told as gone
 	known  bool                   // there is one
 	fresh  int64                  // what was gone before this tick is not owed, unless 0
-	told   map[string]leat.Offset // up to there a topic, "" any, was told as gone
+	told   map[string]leat.Offset // up to there a topic was told as gone
+	more   int64                  // what was gone before this tick was told without its name
 	again  map[string]bool        // exactly that was
 	opened bool                   // the answer has said where it begins
 	i      int                    // the item
@@ -99,8 +100,8 @@ func (c *check) items() {
 		c.i = i
 		it := &c.s.items[i]
 		o := c.parse(it.id)
-		if i == 0 && !resumes {
-			c.fresh = it.tick
+		if i == 0 && !resumes || c.known && c.at.IsStart() {
+			c.fresh = it.tick // it has got nothing so far
 		}
 		if !c.opened && !polls {
 			c.open(it, o, loss)
@@ -155,7 +156,7 @@ func (c *check) excused(e *entry, tick int64) bool {
 	if e.gone == 0 || e.gone > tick {
 		return false
 	}
-	return e.gone <= c.fresh || c.told[e.Stream].Compare(e.Offset) >= 0 || c.told[""].Compare(e.Offset) >= 0
+	return e.gone <= c.fresh || e.gone <= c.more || c.told[e.Stream].Compare(e.Offset) >= 0
 }
 
 // move goes to an offset, over nothing that is owed but itself.
@@ -212,9 +213,9 @@ func (c *check) trueGap(g *gap, tick int64) {
 		if c.told[topic.Topic].Compare(through) < 0 {
 			c.told[topic.Topic] = through
 		}
-		if g.More > 0 && c.told[""].Compare(through) < 0 {
-			c.told[""] = through
-		}
+	}
+	if g.More > 0 {
+		c.more = tick
 	}
 }
 
@@ -301,7 +302,6 @@ func (c *check) allEnded(at leat.Offset) bool {
 		return false
 	}
 	for _, name := range c.s.filter.Names() {
-		var newest *entry
 		possible := false
 		for _, of := range c.tr.gens[name] {
 			for _, e := range of.entries {
@@ -311,8 +311,7 @@ func (c *check) allEnded(at leat.Offset) bool {
 				if e.stored < c.s.begun {
 					possible = false // it was there all the time
 				}
-				newest = e
-				possible = possible || newest.Kind == leat.KindEnd && newest.Offset.Compare(at) <= 0
+				possible = possible || e.Kind == leat.KindEnd && (e.Offset.Compare(at) <= 0 || c.told[name].Compare(e.Offset) >= 0)
 			}
 		}
 		if !possible {

@@ -144,6 +144,9 @@ func (x *downloader) take(p *piece) {
 		x.start, _ = p.bounds()
 		x.tag, x.have = p.header.Get("ETag"), p.body
 	case 206:
+		if len(x.have) == 0 {
+			x.start = p.from()
+		}
 		x.tag, x.have = p.header.Get("ETag"), append(x.have[:len(x.have):len(x.have)], p.body...)
 	case 410:
 		var gone struct{ Start int64 }
@@ -160,6 +163,12 @@ func (x *downloader) take(p *piece) {
 func (p *piece) bounds() (start, end int64) {
 	_, start, end = parseModelTag(p.header.Get("ETag"))
 	return start, end
+}
+
+// from returns the position of the first byte of an answer with a range.
+func (p *piece) from() (from int64) {
+	fmt.Sscanf(p.header.Get("Content-Range"), "bytes %d-", &from)
+	return from
 }
 
 // parseModelTag reads an entity tag: a sequence of the stream's time, and bounds.
@@ -214,7 +223,8 @@ func (w *world) checkPiece(l *life, p *piece) {
 	switch p.status {
 	case 200:
 	case 206:
-		if from = next; !strings.HasPrefix(p.header.Get("Content-Range"), fmt.Sprintf("bytes %d-", next)) {
+		// From the beginning means: from the first byte there is.
+		if from = p.from(); from != next && !(next == 0 && from == start) {
 			fail("it was to go on at %d", next)
 		}
 		if was, _ := of.bytes(p.start, next); !bytes.Equal(was, p.have) {
