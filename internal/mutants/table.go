@@ -36,7 +36,7 @@ var table = []Mutant{
 		Old:     "case r.version != d.version:",
 		New:     "case false:",
 		Package: "./store/pebblestore",
-		Run:     "^TestStoreClassOS$/^DropAgainstCommit$",
+		Run:     "^TestDropOfWhatHasChanged$",
 	},
 	{
 		Name:    "size-without-removals",
