@@ -95,6 +95,8 @@ type Options struct {
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
+
+	now func() time.Time // for tests: the clock of the journal; nil: time.Now
 }
 
 // setDefaults gives the fields that are zero their meaning.

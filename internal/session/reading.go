@@ -69,6 +69,10 @@ type Reading struct {
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
 
+	// Within says that Start is not at the beginning of the stream's content. A
+	// form that cannot tell has content of one stream only.
+	Within bool
+
 	// Limit is the number of bytes of frames after which the answer ends,
 	// wherever in a record that is. 0: none. An answer of no bytes needs no
 	// reader.
@@ -109,8 +113,11 @@ func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
 	if err != nil || missing == nil {
 		return err
 	}
-	e := gapRefused(rd.Asked, next, render.ReasonTrimmed)
-	return e.With("topics", gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false).Topics)
+	gap := gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false)
+	if len(gap.Topics) == 0 {
+		gap = gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, true) // all of them were deleted
+	}
+	return gapRefused(rd.Asked, next, gap.Reason).With("topics", gap.Topics)
 }
 
 func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
@@ -148,7 +155,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 	return &session{
 		Reader: reader,
 		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: rd.Asked, gapError: rd.GapError,
-		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
+		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
 

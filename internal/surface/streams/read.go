@@ -172,7 +172,7 @@ func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error
 		return err
 	}
 	c.ranges = "bytes"
-	c.reading = session.Reading{Form: render.Raw, Limit: c.bounds.end - c.bounds.start}
+	c.reading = session.Reading{Form: render.Raw, Limit: c.bounds.end - c.bounds.start, Within: c.bounds.start > 0}
 	if c.bounds.live {
 		c.reading.Limit = 0
 	}
@@ -194,7 +194,7 @@ func (s *Surface) findElements(r *http.Request, c *content, _ bool) (err error) 
 	m := c.meta
 	c.ranges = "none"
 	c.bounds = bounds{start: m.Start, end: m.End, broken: m.Over != "" && m.Over != leat.EndComplete}
-	c.reading = session.Reading{Form: render.Array, Head: []byte("["), Tail: []byte("]")}
+	c.reading = session.Reading{Form: render.Array, Head: []byte("["), Tail: []byte("]"), Within: m.Start > 0}
 	if m.Records == 0 {
 		return nil
 	}
