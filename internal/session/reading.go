@@ -199,13 +199,12 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	switch {
 	case reason == socket.ReasonCut:
 		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
-	case reason == socket.ReasonShutdown && !rd.Form.Tells():
 	case reason == socket.ReasonEnded:
 		_, _ = w.Write(rd.Tail) // the client may be gone
 		if !rd.Broken {
 			return
 		}
-	default:
+	case rd.Form.Tells():
 		return
 	}
 	Abort(w)
