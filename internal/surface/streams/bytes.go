@@ -32,10 +32,7 @@ func (t tag) String() string {
 // parseTag reads an entity tag of ours. One that is weak is none: W/ is for those
 // that do not fix every byte.
 func parseTag(text string) (t tag, ok bool) {
-	inner, ok := strings.CutPrefix(text, `"`)
-	if inner, ok = strings.CutSuffix(inner, `"`); !ok {
-		return t, false
-	}
+	inner := strings.Trim(text, `"`)
 	inner, t.over = strings.CutSuffix(inner, ":c")
 	parts := strings.Split(inner, ":")
 	if len(parts) != 3 {
