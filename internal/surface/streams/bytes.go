@@ -42,7 +42,7 @@ func parseTag(text string) (t tag, ok bool) {
 	t.mark, errs[0] = leat.ParseOffset(parts[0])
 	t.start, errs[1] = strconv.ParseInt(parts[1], 10, 64)
 	t.end, errs[2] = strconv.ParseInt(parts[2], 10, 64)
-	return t, errs == [3]error{} && t.String() == text
+	return t, errs == [3]error{} && t.String() == text // in quotation marks, among others
 }
 
 // matches reports whether an If-None-Match field names t. The comparison is the
