@@ -1,13 +1,16 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/sse"
 )
 
 // A fetched is an answer that was read to its end, or until it was cut.
@@ -30,8 +33,9 @@ func drain(resp *http.Response) fetched {
 	return fetched{resp.StatusCode, resp.Header, string(body), err != nil}
 }
 
-// send is fetch for a body whose length is not announced.
-func (s *service) send(method, path string, body io.Reader, fields ...string) (fetched, error) {
+// send is fetch for a body whose length is not announced. It closes the body before
+// the answer: with HTTP/2 that waits for a body that is being read.
+func (s *service) send(method, path string, body io.ReadCloser, fields ...string) (fetched, error) {
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, struct{ io.Reader }{body})
 	if err != nil {
 		return fetched{}, err
@@ -43,13 +47,16 @@ func (s *service) send(method, path string, body io.Reader, fields ...string) (f
 	if err != nil {
 		return fetched{}, err
 	}
-	return drain(resp), nil
+	defer resp.Body.Close()
+	defer body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return fetched{resp.StatusCode, resp.Header, string(text), err != nil}, nil
 }
 
 // chunked is send with a body that is there.
 func (s *service) chunked(method, path, body string, fields ...string) fetched {
 	s.t.Helper()
-	f, err := s.send(method, path, strings.NewReader(body), fields...)
+	f, err := s.send(method, path, io.NopCloser(strings.NewReader(body)), fields...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -127,3 +134,25 @@ func (s *service) trim(name, through string) {
 
 // errGone is why an upload of a test breaks off.
 var errGone = errors.New("the publisher goes away")
+
+// events reads an event stream to its end.
+func (s *service) events(path string, fields ...string) []sse.Event {
+	s.t.Helper()
+	var all []sse.Event
+	for ev, err := range sse.NewDecoder(s.do("GET", path, "", fields...).Body, nil).Events() {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		ev.Data = append([]byte(nil), ev.Data...)
+		all = append(all, ev)
+	}
+	return all
+}
+
+type rawJSON = json.RawMessage
+
+func mustDecode(text string, v any) {
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		panic(fmt.Sprintf("%q: %v", text, err))
+	}
+}

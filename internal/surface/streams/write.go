@@ -246,8 +246,10 @@ func (u *uploading) storeMany(w http.ResponseWriter, how manner) error {
 	return nil
 }
 
+// storeAs stores what arrives, and all that has arrived: when a connection breaks
+// the context of its request ends before the last that it brought is read.
 func (u *uploading) storeAs(how manner) (upload.Count, error) {
-	ctx, j := u.r.Context(), u.s.o.Journal
+	ctx, j := context.WithoutCancel(u.r.Context()), u.s.o.Journal
 	switch how {
 	case chunks:
 		from := ingest.NewChunks(u.body, u.in.Interrupt)
