@@ -338,6 +338,22 @@ func (c *check) notFound() {
 	if !strings.HasPrefix(c.s.query, "/streams/") {
 		c.fail("status 404")
 	}
+	next, loss, _ := c.expect()
+	c.at = next
+	if c.s.cursor == "" || next.IsStart() || loss != "" {
+		return
+	}
+	var newest *entry
+	for _, of := range c.tr.gens[c.s.names[0]] {
+		for _, e := range of.entries {
+			if e.stored < c.s.begun {
+				newest = e
+			}
+		}
+	}
+	if newest != nil && newest.Kind != leat.KindEnd && (newest.gone == 0 || newest.gone > c.s.over) && newest.of == c.tr.gens[c.s.names[0]][len(c.tr.gens[c.s.names[0]])-1] {
+		c.fail("404, and nobody has told of the end: %+v", newest)
+	}
 }
 
 // refused checks a 410: it is about something that is gone.

@@ -296,6 +296,9 @@ func (w *world) checkRefusal(p *piece, next int64, fail func(string, ...any)) {
 	seq, _, _ := parseModelTag(p.tag)
 	of := w.truth.contentAt(p.name, seq)
 	if p.status == 416 {
+		if next == 0 {
+			next = doc.Start // from the beginning means: from the first byte there is
+		}
 		if doc.Code != "range" || next < doc.End {
 			fail("%s", p.body)
 		}

@@ -20,7 +20,7 @@ import (
 func TestModel(t *testing.T) {
 	for _, class := range []store.Class{store.ClassMemory, store.ClassOS, store.ClassDisk} {
 		t.Run(string(class), func(t *testing.T) {
-			worlds, lives, ops := 1, 6, 150
+			worlds, lives, ops := 1, 6, 100
 			if os.Getenv("LEAT_SOAK") == "1" {
 				worlds, lives, ops = 20, 12, 400
 			}
@@ -61,9 +61,15 @@ func (w *world) run(lives, ops int) {
 		wg.Wait()
 	}()
 	st := w.open()
+	var ways []string
 	for n := range lives {
 		r := w.rand(1000, n)
-		how := []string{endDrained, endShutdown, endKilled, endCut, endCutHard}[r.IntN(5)]
+		if len(ways) == 0 { // each of them once, in any order
+			ways = []string{endDrained, endShutdown, endKilled, endCut, endCutHard}
+			r.Shuffle(len(ways), func(i, j int) { ways[i], ways[j] = ways[j], ways[i] })
+		}
+		how := ways[0]
+		ways = ways[1:]
 		if n == lives-1 {
 			how = endDrained
 		}
