@@ -103,7 +103,7 @@ func (j *Journal) Seek(ctx context.Context, m Meta, pos int64) (seq uint64, star
 	if err != nil {
 		return 0, 0, err
 	}
-	if info.ID != m.ID || seq > 0 && start > pos {
+	if info.ID != m.ID || seq > 0 && start > pos || seq == 0 && pos < m.End {
 		return 0, 0, leat.Errorf(leat.CodeGap, "byte %d of the stream %q has been removed in this moment", pos, m.Name).
 			Advise("Ask again: the answer says what there is.")
 	}
