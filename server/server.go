@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -60,6 +61,11 @@ type Options struct {
 	// Drain is the time over which readers are asked to come back when the
 	// server stops. 0: 5 seconds. Negative: all at once.
 	Drain time.Duration
+
+	// Loops is the number of goroutines that serve the readers whose
+	// connections are taken over from the http.Server: see ConnContext. 0: one
+	// for every two processors. Negative: none are taken over.
+	Loops int
 
 	// MaxRecord is the largest payload of a record, in bytes. 0: 1 MiB.
 	// Negative: what the store takes.
@@ -126,6 +132,7 @@ type Server struct {
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
+	loops   *socket.Loops // nil if there are none
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -154,7 +161,16 @@ func New(o Options) (*Server, error) {
 	s.journal = journal.New(o.Store, jo)
 	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
-	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
+	if o.Loops >= 0 {
+		// Where there are none, the http.Server serves every reader.
+		s.loops, err = socket.NewLoops(socket.LoopOptions{Loops: o.Loops, StallTimeout: o.StallTimeout})
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			s.journal.Close()
+			s.live.Close()
+			return nil, leat.Errorf(leat.CodeInternal, "the loops that serve readers cannot be made: %w", err)
+		}
+	}
+	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
 	s.events = events.New(events.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 	})
@@ -175,6 +191,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	defer s.requestDone()
 	s.guard.ServeHTTP(w, r)
+}
+
+// ConnContext lets the server take the connections of readers over from the
+// http.Server, which then cost no goroutine each and a fraction of the memory. It
+// is for http.Server.ConnContext, and works for HTTP/1.1 without TLS, on Linux. Do
+// not set it if something between has to see what is written to the
+// http.ResponseWriter, or counts the connections of the http.Server.
+func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if s.loops == nil {
+		return ctx
+	}
+	return surface.WithConn(ctx, c)
 }
 
 func (s *Server) requestDone() {
@@ -237,11 +265,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	defer close(s.stopped)
 	s.writer.Shutdown(s.o.Drain)
+	waits := []<-chan struct{}{s.idle}
+	if s.loops != nil {
+		waits = append(waits, s.loops.Shutdown(s.o.Drain))
+	}
 	var err error
-	select {
-	case <-s.idle:
-	case <-ctx.Done():
-		err = ctx.Err()
+	for _, done := range waits {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if s.loops != nil {
+		s.loops.Close()
 	}
 	s.journal.Close()
 	s.live.Close()

@@ -82,6 +82,7 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 		return err
 	}
 	hs := newHTTPServer(console.Wrap(srv), logger)
+	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.
 	go func() { failed <- hs.Serve(ln) }()

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -28,6 +30,10 @@ type Options struct {
 	Live   *live.Live
 	Writer *socket.Writer
 	Logger *slog.Logger
+
+	// Loops serve the connections that can be taken over from the HTTP
+	// server. nil: there are none.
+	Loops *socket.Loops
 
 	// MaxSubscribers is the number of readers above which new ones are sent
 	// away. 0: no limit.
@@ -68,6 +74,9 @@ type Reading struct {
 
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
+
+	// Status is that of the answer. 0: 200.
+	Status int
 
 	// Limit is the number of bytes of frames after which the answer ends,
 	// wherever in a record that is. 0: none. An answer of no bytes needs no
@@ -118,9 +127,9 @@ func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
 // join makes the session of a reading, whose reader must be closed. It is nil
 // if the reader has seen all that there will ever be, the end included. One that
 // does not say what it has seen begins with the end, so that it is told.
-func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*session, error) {
+func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*session, error) {
 	join := func() (*live.Reader, error) {
-		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, waker)
 	}
 	reader, err := join()
 	if err != nil {
@@ -143,14 +152,14 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 	}
 	return &session{
 		Reader: reader,
-		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: rd.Asked, gapError: rd.GapError,
+		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: strings.Clone(rd.Asked), gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
 
 // open is join for a request, which it answers if there is no session.
-func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell socket.Bell) *session {
-	ses, err := h.join(r.Context(), rd, bell)
+func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker live.Waker) *session {
+	ses, err := h.join(r.Context(), rd, waker)
 	switch {
 	case err != nil:
 		surface.WriteError(w, r, h.o.Logger, err)
@@ -162,11 +171,15 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell so
 }
 
 // Stream sends a reader what it is due until the connection ends. header fills in
-// the header and may write a status that is not 200; it is not called for a reader
-// that has seen the end of all it asks for: that is answered 204, which makes an
-// EventSource stop. An answer that stops before its end, in a form that cannot say
-// so, is cut.
+// the header; it is not called for a reader that has seen the end of all it asks
+// for: that is answered 204, which makes an EventSource stop. An answer that stops
+// before its end, in a form that cannot say so, is cut.
+//
+// Stream returns at once if the connection could be given to a loop.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
+	if h.o.Loops != nil && rd.Limit == 0 && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
+		return
+	}
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
 	if ses == nil {
@@ -174,6 +187,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	}
 	defer ses.Close()
 	header(w.Header())
+	w.WriteHeader(rd.status())
 	reason := h.o.Writer.Serve(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
@@ -181,10 +195,9 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
-	h.o.Logger.Debug("reader left", "remote", r.RemoteAddr, "reason", reason, "after", h.o.Live.Offset(ses.After()))
+	h.log(r.RemoteAddr, ses, reason)
 	switch {
 	case reason == socket.ReasonCut:
-		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
 	case reason == socket.ReasonShutdown && !rd.Form.Tells():
 	case reason == socket.ReasonEnded && len(rd.Tail) > 0:
 		_, _ = w.Write(rd.Tail) // the client may be gone
@@ -194,6 +207,44 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	}
 	panic(http.ErrAbortHandler) // so that it does not look like an end
 }
+
+// giveAway is Stream for a connection that is taken over from the HTTP server. It
+// reports whether the request is answered.
+func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) bool {
+	c := h.o.Loops.NewConn()
+	ses := h.open(w, r, rd, c)
+	if ses == nil {
+		return true
+	}
+	header(w.Header())
+	fd, head, taken, err := surface.TakeOver(w, r, rd.status())
+	if err != nil {
+		ses.Close()
+		h.o.Logger.Warn("a connection could not be taken over", "remote", r.RemoteAddr, "err", err)
+		return taken
+	}
+	remote := strings.Clone(r.RemoteAddr) // nothing of the request is kept
+	c.Start(socket.Taken{
+		FD: fd, Source: ses, Head: head,
+		Block:     rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Heartbeat: rd.Heartbeat,
+		Done: func(reason socket.Reason) {
+			h.log(remote, ses, reason)
+			ses.Close()
+		},
+	})
+	return true
+}
+
+// log tells how a reader left.
+func (h *Host) log(remote string, ses *session, reason socket.Reason) {
+	h.o.Logger.Debug("reader left", "remote", remote, "reason", reason, "after", h.o.Live.Offset(ses.After()))
+	if err := ses.Err(); reason == socket.ReasonCut && err != nil {
+		h.o.Logger.Warn("reader was cut", "remote", remote, "err", err)
+	}
+}
+
+func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 
 // TurnAway answers a reader that cannot be served now, because of err. An error
 // status would end a native EventSource for ever, so an event stream is one that

@@ -213,8 +213,8 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, m journal.Meta, r
 	if err != nil {
 		return err
 	}
-	rd.Filter, rd.Heartbeat = filter, s.o.Heartbeat
-	s.o.Host.Stream(w, r, rd, func(http.Header) { w.WriteHeader(status) })
+	rd.Filter, rd.Heartbeat, rd.Status = filter, s.o.Heartbeat, status
+	s.o.Host.Stream(w, r, rd, func(http.Header) {})
 	return nil
 }
 
