@@ -124,11 +124,9 @@ func (j *Journal) appendRun(ctx context.Context, run []Append, done []Appended) 
 		return done, err
 	}
 	defer j.release(s)
-	t := task{keyed: j.keyed(run)}
+	keyed := j.keyed(run)
 	for len(run) > 0 {
-		t.make = !run[0].Existing
-		t.prepare = func(v view) (*submission, error) { return j.prepare(s, v, run) }
-		sub, _, err := j.do(ctx, s, t)
+		sub, _, err := j.do(ctx, s, task{keyed: keyed, make: !run[0].Existing, run: run})
 		if err != nil {
 			return done, err
 		}
@@ -146,8 +144,10 @@ type task struct {
 	make  bool // what is left of a stream that has gone is cleared away
 	raw   bool // a stream whose time has come is left as it is
 
-	// prepare makes a submission for the state that the stream is known to
-	// have. Without one the error, which may be nil, is the answer.
+	// run is what is to be appended. Other tasks have prepare, which makes a
+	// submission for the state that the stream is known to have. Without one
+	// the error, which may be nil, is the answer.
+	run     []Append
 	prepare func(v view) (*submission, error)
 }
 
@@ -169,9 +169,15 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 				continue
 			}
 		}
-		sub, answer := t.prepare(v)
+		var sub *submission
+		var answer error
+		if t.prepare == nil {
+			sub, answer = j.prepare(s, v, t.run) // without a closure for each append
+		} else {
+			sub, answer = t.prepare(v)
+		}
 		if sub == nil {
-			now, current, err := j.confirm(ctx, s, v)
+			now, current, err := j.confirm(ctx, s, v, t.keyed)
 			if err != nil {
 				return nil, state{}, err
 			}
@@ -201,7 +207,7 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 // that has gone if a new one is to be made. It reports whether it did anything.
 func (j *Journal) clear(ctx context.Context, s *stream, v view, make bool) (bool, error) {
 	switch {
-	case v.exists() && v.lives.over(j.now()):
+	case v.mortal() && v.exists() && v.lives.over(j.now()):
 		return true, j.goes(ctx, s, leat.EndExpired)
 	case v.over.Gone() && make:
 		return true, j.drop(ctx, s, v)
@@ -326,8 +332,9 @@ func (j *Journal) repeated(s *stream, run []Append) int {
 
 // confirm reports whether the state for which something was refused is that of
 // the store, in all that matters, and returns that. The refusal is an answer like
-// any other: it must be true of the store, not of a hint.
-func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, error) {
+// any other: it must be true of the store, not of a hint. With keys every record
+// matters, as any may be the one that is repeated.
+func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (state, bool, error) {
 	info, err := j.info(ctx, s)
 	if err != nil {
 		return state{}, false, err
@@ -337,8 +344,8 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, 
 		return state{}, false, err
 	}
 	if now.version == 0 && v.version == 0 ||
-		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over &&
-			now.tail == v.tail && now.config.equal(v.config) {
+		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
+			now.config.equal(v.config) && now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
 		return now, true, nil
 	}
 	j.forget(s, v.gen)
@@ -352,7 +359,7 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view) (state, bool, 
 // greater than all of their sequences, and one that has gone has none. What is
 // not confirmed is dropped.
 func (j *Journal) confirmDuplicates(ctx context.Context, sub *submission) error {
-	info, err := j.st.Stream(ctx, sub.stream.name, stateEnd)
+	info, err := j.info(ctx, sub.stream)
 	if err != nil {
 		return err
 	}

@@ -159,6 +159,9 @@ type lives struct {
 	access  time.Time // when it was last used, zero: not known, or others may know better
 }
 
+// mortal reports whether a stream goes by itself at all.
+func (l *lives) mortal() bool { return l.ttl > 0 || !l.expires.IsZero() }
+
 // over reports whether the time of a stream has come. It is exact while the last
 // use is remembered; after a restart a stream may live an eighth longer, never
 // shorter.

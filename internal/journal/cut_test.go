@@ -195,3 +195,29 @@ func TestCarryIsSmall(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// A Write that waits behind a piece which it does not go on after is refused,
+// though it was good when it was prepared.
+func TestCutConcurrentWrites(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j, g := openGated(t, st, Options{Now: c.Now, Sweep: -1})
+		create(t, open(t, st, Options{Now: c.Now, Sweep: -1}), Config{ContentType: "text/plain"}, Write{Stream: "a"})
+		busy := appendAll(context.Background(), j, []Append{text("busy", "x")})
+		<-g.began
+		first := appendAll(context.Background(), j, []Append{piece("a", "x\xe2")})
+		waitQueued(t, j, "a", 1)
+		written := make(chan error, 1)
+		go func() { // ends when the gate is open
+			_, err := j.Write(context.Background(), Write{Stream: "a", Appends: []Append{text("", "y")}})
+			written <- err
+		}()
+		waitQueued(t, j, "a", 2)
+		g.open()
+		<-busy
+		if a := <-first; a.err != nil {
+			t.Fatal(a.err)
+		}
+		wantCode(t, <-written, leat.CodeInvalidBody)
+		wantText(t, records(t, st, "a"), "x\xe2")
+	})
+}

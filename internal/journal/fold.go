@@ -77,7 +77,7 @@ func (f *fold) fits(sub *submission) bool {
 		f.make(sub)
 	case sub.create != nil, sub.tail != f.next.tail:
 		return false
-	case !sub.raw && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
+	case !sub.raw && s.mortal() && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
 		return false // its time has come meanwhile, or a use came first
 	case f.next.over != "" && !sub.repeats && len(sub.records) > 0:
 		// Nothing follows an end, but that the stream goes altogether.
@@ -232,17 +232,19 @@ func (f *fold) tx() store.Tx {
 	if was.tail != next.tail {
 		set(stateTail, valueOf(next.tail))
 	}
-	if f.due != nil && f.due.IsZero() && len(f.records) > 0 {
-		f.due, next.due = nil, false // what was said of a stream without these records
+	if f.due != nil {
+		next.due = *f.due
 	}
-	if f.due == nil && (!next.due || next.over.Gone()) {
-		if due := f.j.dueOf(f.s.name, next, now); !due.IsZero() {
-			f.due = &due
+	if f.used {
+		// A stream keeps its due time, whatever is appended, if that is early
+		// enough: what is found not to be due yet is set anew.
+		due := f.j.dueOf(f.s.name, next, now)
+		if !due.IsZero() && (next.due.IsZero() || due.Before(next.due)) {
+			next.due, f.due = due, new(time.Time)
+			*f.due = due
 		}
 	}
-	if tx.Due = f.due; f.due != nil {
-		next.due = !f.due.IsZero()
-	}
+	tx.Due = f.due
 	return tx
 }
 
@@ -254,9 +256,8 @@ func valueOf(text string) []byte {
 	return []byte(text)
 }
 
-// dueOf returns the earliest time at which something may have to be done about a
-// stream that is written to now, zero for never. A stream that has one keeps it,
-// whatever is appended: what is found not to be due yet is set anew.
+// dueOf returns the earliest time at which something may have to be done because
+// of what is written to a stream now, zero for never.
 func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
 	if st.over.Gone() {
 		return now // what it held is removed, whatever becomes of who ended it

@@ -204,6 +204,7 @@ type hooked struct {
 	stream     func(name string) error
 	readStream func(ctx context.Context, name string) error
 	trim       func(name string) error
+	drop       func(name string)
 }
 
 func (h *hooked) Abilities() store.Abilities {
@@ -246,6 +247,13 @@ func (h *hooked) Trim(ctx context.Context, name string, through uint64) error {
 		}
 	}
 	return h.Store.Trim(ctx, name, through)
+}
+
+func (h *hooked) Drop(ctx context.Context, name string, version uint64) error {
+	if h.drop != nil {
+		h.drop(name)
+	}
+	return h.Store.Drop(ctx, name, version)
 }
 
 // A gate makes commits wait. Each commit that begins is announced; it goes on

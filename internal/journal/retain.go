@@ -138,7 +138,7 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 		return j.drop(ctx, s, v) // an empty topic is as good as none
 	case oldest == nil, oldest.Kind == leat.KindEnd && v.config != nil:
 		// The next append makes it due again, or there will be none.
-	case oldest.Kind == leat.KindEnd && !oldest.Time.Add(age).After(j.now()):
+	case oldest.Kind == leat.KindEnd && oldest.Time.Add(age).Before(j.now()):
 		return j.drop(ctx, s, v)
 	default:
 		if t := oldest.Time.Add(late(age)); due.IsZero() || t.Before(due) {
@@ -291,7 +291,11 @@ func (j *Journal) excess(ctx context.Context, v view, info store.Info, records, 
 		for i := range b.Records {
 			switch rec := &b.Records[i]; {
 			case oldest == nil && rec.Pos != start:
-				return 0, nil // another process has trimmed it since it was counted
+				// Another process has trimmed it since it was counted.
+				j.mu.Lock()
+				j.full[info.Name] = struct{}{}
+				j.mu.Unlock()
+				return 0, nil
 			case oldest != nil && over():
 				through = oldest.Offset.Seq
 				records--

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,6 +254,13 @@ func TestAgeAgainstAppend(t *testing.T) {
 		}}, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: age}})
 		sweep(t, j)
 		wantContents(t, st, "topic", "new")
+		c.add(2 * age)
+		var once sync.Once
+		j = open(t, &hooked{Store: st, drop: func(string) {
+			once.Do(func() { must(t, other, text("topic", "newer")) })
+		}}, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: age}})
+		sweep(t, j)
+		wantContents(t, st, "topic", "newer")
 	})
 }
 
@@ -491,4 +499,22 @@ func TestKeeper(t *testing.T) {
 	if err := j.Sweep(context.Background()); err != nil && leat.CodeOf(err) != leat.CodeUnavailable {
 		t.Error(err)
 	}
+}
+
+// An append is due in time though the stream was due later before, because it was
+// empty and only its TTL counted.
+func TestAgeAfterEmpty(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		create(t, j, Config{ContentType: "text/plain", TTL: time.Hour, Retention: Retention{Age: 80 * time.Second}}, Write{Stream: "a"})
+		for range 3 {
+			must(t, j, text("a", "x"))
+			c.add(90*time.Second - time.Microsecond)
+			sweep(t, j)
+			wantContents(t, st, "a", "x")
+			c.add(time.Microsecond)
+			sweep(t, j)
+			wantContents(t, st, "a")
+		}
+	})
 }

@@ -63,7 +63,7 @@ type state struct {
 	over    leat.EndState // empty while it is open
 	tail    string        // the unfinished character that its text ends with
 	config  *Config       // nil if a publish made it; immutable
-	due     bool          // it has a due time
+	due     time.Time     // zero: never
 	lives
 }
 
@@ -268,7 +268,7 @@ func (j *Journal) loadInfo(ctx context.Context, s *stream) error {
 
 // stateOf returns what an Info with the values of stateKeys says.
 func stateOf(info *store.Info) (state, error) {
-	st := state{version: info.Version, id: info.ID, last: info.Last, end: info.End, due: !info.Due.IsZero()}
+	st := state{version: info.Version, id: info.ID, last: info.Last, end: info.End, due: info.Due}
 	if info.Version == 0 {
 		return st, nil
 	}

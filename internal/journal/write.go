@@ -180,6 +180,7 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 			return nil, errNoStream(s.name)
 		}
 		sub := newSubmission(s, v)
+		sub.whole = true // also behind an end, or in the middle of a character
 		sub.records = []leat.Record{{Stream: s.name, Kind: leat.KindEnd, Type: string(how)}}
 		if how == leat.EndExpired {
 			sub.exact = v.version // a use that comes first wins

@@ -318,6 +318,34 @@ func TestDelete(t *testing.T) {
 	})
 }
 
+// A stream can be deleted, and expires, whatever its last entry is.
+func TestDeleteWhatEnded(t *testing.T) {
+	eachFair(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		for _, how := range []leat.EndState{leat.EndDeleted, leat.EndExpired} {
+			for i, last := range []Write{
+				{},
+				{End: leat.EndComplete},
+				{Appends: []Append{piece("", "x\xe2")}},
+				{Appends: []Append{piece("", "x\xe2")}, End: leat.EndTruncated},
+			} {
+				last.Stream = fmt.Sprint(how, i)
+				create(t, j, Config{ContentType: "text/plain", TTL: ttl}, last)
+				if how == leat.EndDeleted {
+					if err := j.Delete(context.Background(), last.Stream); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					c.add(ttl + eighth)
+					sweep(t, j)
+				}
+				wantEnd(t, st, last.Stream, 0, how)
+				must(t, j, text(last.Stream, "new"))
+			}
+		}
+	})
+}
+
 // Another process that has deleted the stream has deleted its keys.
 func TestKeysOfDeleted(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {

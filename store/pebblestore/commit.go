@@ -183,8 +183,8 @@ func (q *queue) take(last int) []*request {
 	n, size := 0, 0
 	for n < len(q.waiting) {
 		r := q.waiting[n]
-		if n > 0 && (size+r.size > maxGroup || r.drop != nil) {
-			break // a Drop begins a group: see Store.Drop
+		if n > 0 && size+r.size > maxGroup {
+			break
 		}
 		size += r.size
 		n++

@@ -53,9 +53,7 @@ func (b *batch) add(r *request) {
 	case r.drop != nil:
 		r.err = b.s.wrap("dropping", b.drop(r.drop))
 	}
-	for _, seq := range r.sweep {
-		b.remove(indexKey(b.s.scratch.key, seq))
-	}
+	b.removeEntries(r.sweep)
 	for i := range r.txs {
 		o := &r.outcomes[i]
 		if o.err == nil {
@@ -107,11 +105,11 @@ func (b *batch) tx(tx *store.Tx, o *outcome) error {
 		*r = row{id: o.first, contentType: tx.ContentType}
 	}
 	r.version = s.head
-	s.size -= r.size(tx.Stream)
+	s.size -= r.size()
 	for i := range tx.Records {
 		b.record(tx.Stream, r, o.first+uint64(i), &tx.Records[i])
 	}
-	s.size += r.size(tx.Stream)
+	s.size += r.size()
 	for _, e := range tx.State {
 		s.scratch.key = stateKey(s.scratch.key, r.id, e.Key)
 		if e.Value == nil {
@@ -186,25 +184,49 @@ func (b *batch) trim(t *trimStep) error {
 		return nil
 	}
 	through := t.seqs[len(t.seqs)-1]
-	s.scratch.key = recordKey(s.scratch.key, r.id, t.after+1)
-	s.scratch.end = recordKey(s.scratch.end, r.id, through+1)
-	_ = b.DeleteRange(s.scratch.key, s.scratch.end, nil)
-	for _, seq := range t.seqs {
-		s.scratch.key = indexKey(s.scratch.key, seq)
-		b.remove(s.scratch.key)
+	if len(t.seqs) <= mostSingles {
+		b.removeRecords(r.id, t.seqs)
+	} else {
+		s.scratch.key = recordKey(s.scratch.key, r.id, t.after+1)
+		s.scratch.end = recordKey(s.scratch.end, r.id, through+1)
+		_ = b.DeleteRange(s.scratch.key, s.scratch.end, nil)
 	}
-	s.size -= r.size(t.name)
+	b.removeEntries(t.seqs)
+	s.size -= r.size()
 	r.records -= int64(len(t.seqs))
 	r.bytes -= t.bytes
 	r.extra = max(0, r.extra-t.extra) // a row from before it was counted has none
-	s.size += r.size(t.name)
+	s.size += r.size()
 	b.removed(t.name, r, through, false)
 	b.row(t.name, r)
 	return nil
 }
 
-// drop removes a stream except the entries of its records in the log index,
-// which lead nowhere then.
+// removeRecords removes records of a stream, without their entries in the log
+// index.
+func (b *batch) removeRecords(id uint64, seqs []uint64) {
+	for _, seq := range seqs {
+		b.s.scratch.key = recordKey(b.s.scratch.key, id, seq)
+		b.remove(b.s.scratch.key)
+	}
+}
+
+// removeEntries removes entries of the log index.
+func (b *batch) removeEntries(seqs []uint64) {
+	for _, seq := range seqs {
+		b.s.scratch.key = indexKey(b.s.scratch.key, seq)
+		b.remove(b.s.scratch.key)
+	}
+}
+
+// removeAll removes all keys of an id, of which first is the lower bound.
+func (b *batch) removeAll(first []byte) {
+	b.s.scratch.end = successor(b.s.scratch.end, first[:9])
+	_ = b.DeleteRange(first, b.s.scratch.end, nil)
+}
+
+// drop removes a stream. If it has many records their entries in the log index
+// stay for now and lead nowhere.
 func (b *batch) drop(d *dropStep) error {
 	s := b.s
 	r, err := s.row(d.name)
@@ -214,11 +236,18 @@ func (b *batch) drop(d *dropStep) error {
 	case r.version != d.version:
 		return store.ErrConflict
 	}
-	d.id, d.head = r.id, s.head
-	for _, first := range [][]byte{recordKey(nil, r.id, 0), stateKey(nil, r.id, "")} {
-		// Keys of an id end where those of the next begin.
-		end := appendNumber(append([]byte(nil), first[0]), r.id+1)
-		_ = b.DeleteRange(first, end, nil)
+	if d.seqs != nil {
+		b.removeRecords(r.id, d.seqs)
+		b.removeEntries(d.seqs)
+	} else {
+		b.removeAll(recordKey(nil, r.id, 0))
+	}
+	if d.keys == nil {
+		b.removeAll(stateKey(nil, r.id, ""))
+	}
+	for _, key := range d.keys {
+		s.scratch.key = stateKey(s.scratch.key, r.id, key)
+		b.remove(s.scratch.key)
 	}
 	b.clearDue(d.name, r)
 	b.remove(rowKey(s.scratch.key, d.name))
@@ -227,7 +256,7 @@ func (b *batch) drop(d *dropStep) error {
 	} else {
 		s.order++ // it counts, but no reader has lost anything
 	}
-	s.size -= r.size(d.name)
+	s.size -= r.size()
 	s.rows.put(d.name, &row{})
 	return nil
 }

@@ -281,7 +281,7 @@ func (s *Store) countSize() (size int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		size += r.size(string(it.Key()[1:]))
+		size += r.size()
 	}
 	return size, it.Error()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // readLog reads the whole log through a filter.
@@ -93,11 +94,11 @@ func TestEntriesWithoutRecords(t *testing.T) {
 	s := openTest(t, Options{FS: vfs.NewMem()})
 	for i := range 20 {
 		mustAppend(t, s, "a/x", fmt.Sprint(i))
-		mustAppend(t, s, "b/x", fmt.Sprint(i))
+		mustAppend(t, s, "b/x", strings.Fields(strings.Repeat("x ", mostSingles/20+1))...)
 	}
 	// Drop without its last step.
-	must(t, s.submit(&request{drop: &dropStep{name: "b/x", version: version(t, s, "b/x")}, size: txOverhead, done: make(chan struct{})}))
-	equal(t, "entries", indexEntries(t, s), 40)
+	must(t, s.submit(&request{drop: findStream(t, s, "b/x"), size: txOverhead, done: make(chan struct{})}))
+	equal(t, "entries", indexEntries(t, s), 20+20*(mostSingles/20+1))
 	mustAppend(t, s, "b/x", "new")
 	for _, topics := range [][]string{{"**"}, {"*/x"}} {
 		found, _ := readLog(t, s, topics...)
@@ -118,33 +119,98 @@ func TestEntriesWithoutRecords(t *testing.T) {
 	must(t, err)
 }
 
-// Drop leaves nothing in the log index, also of what was appended after the
-// view that it works from, and of more than fits into a step.
-func TestDropSweepsTheIndex(t *testing.T) {
-	s := openTest(t, Options{FS: vfs.NewMem()})
-	var many []string
-	for i := range trimStepRecords + 10 {
-		many = append(many, fmt.Sprint(i))
-	}
-	mustAppend(t, s, "s", many...)
-	mustAppend(t, s, "kept", "x")
+// findStream returns the step that drops a stream.
+func findStream(t *testing.T, s *Store, name string) *dropStep {
+	t.Helper()
 	v, err := s.acquire(background)
 	must(t, err)
-	mustAppend(t, s, "s", "late")
-	mustAppend(t, s, "kept", "y")
-	d := &dropStep{name: "s", version: version(t, s, "s")}
-	must(t, s.submit(&request{drop: d, size: txOverhead, done: make(chan struct{})}))
-	must(t, s.sweep(background, v, d))
-	s.release(v)
-	equal(t, "entries", indexEntries(t, s), 2)
-	it, err := s.db.NewIter(nil)
+	defer s.release(v)
+	d, err := v.findStream(name, version(t, s, name))
 	must(t, err)
-	defer it.Close()
-	for it.First(); it.Valid(); it.Next() {
-		if k := it.Key(); k[0] == kindRecord && numberAt(k, 1) == d.id || k[0] == kindState {
-			t.Errorf("there still is %q", k)
+	return d
+}
+
+// Drop leaves nothing, of streams with few records and keys, which are removed
+// one by one, of those with many, which are ranges, and at the edge; also of
+// what does not fit into a step, and of what was trimmed meanwhile.
+func TestDropLeavesNothing(t *testing.T) {
+	counts := []int{0, 1, mostSingles - 1, mostSingles, mostSingles + 1, trimStepRecords, trimStepRecords + 10}
+	for _, records := range counts {
+		for _, keys := range counts[:5] {
+			s := openTest(t, Options{FS: vfs.NewMem()})
+			first := mustAppend(t, s, "a", "x")[0].Offset.Seq
+			tx := store.Tx{Stream: "s", Records: text(make([]string, records)...)}
+			for i := range keys {
+				tx.State = append(tx.State, store.Entry{Key: fmt.Sprint(i), Value: []byte("v")})
+			}
+			must(t, commitOne(s, tx))
+			mustAppend(t, s, "z", "y")
+			d := findStream(t, s, "s")
+			if (d.seqs != nil) != (records <= mostSingles) || (d.keys != nil) != (keys <= mostSingles) {
+				t.Errorf("%d records and %d keys: %d and %d are removed one by one", records, keys, len(d.seqs), len(d.keys))
+			}
+			must(t, s.Trim(background, "s", first+1))
+			must(t, storetest.Drop(background, s, "s"))
+			equal(t, "entries", indexEntries(t, s), 2)
+			it, err := s.db.NewIter(nil)
+			must(t, err)
+			for it.First(); it.Valid(); it.Next() {
+				if k := it.Key(); k[0] == kindRecord && numberAt(k, 1) == d.id || k[0] == kindState {
+					t.Errorf("there still is %q", k)
+				}
+			}
+			must(t, it.Close())
+			equal(t, "other streams", append(payloads(t, s, "a"), payloads(t, s, "z")...), "[x y]")
 		}
 	}
+}
+
+// What is removed of a small stream is no range, which reads would pay for.
+func TestSmallRemovalsAreNoRanges(t *testing.T) {
+	s := openTest(t, Options{FS: vfs.NewMem()})
+	for _, test := range []struct{ records, ranges int }{{1, 0}, {mostSingles, 0}, {mostSingles + 1, 2}} {
+		name := fmt.Sprint("s", test.records)
+		tx := store.Tx{Stream: name, Records: text(make([]string, test.records)...), State: []store.Entry{{Key: "k", Value: []byte("v")}}}
+		must(t, commitOne(s, tx))
+		step, _, err := s.findOldest(background, name, s.Head())
+		must(t, err)
+		b := s.newBatch() // in place of the committer, which is idle
+		must(t, b.drop(findStream(t, s, name)))
+		s.rows = rowCache{}
+		must(t, b.trim(step))
+		s.rows = rowCache{}
+		ranges := 0
+		for r := b.Reader(); len(r) > 0; {
+			kind, _, _, _, err := r.Next()
+			must(t, err)
+			if kind == pebble.InternalKeyKindRangeDelete {
+				ranges++
+			}
+		}
+		equal(t, fmt.Sprintf("ranges of a Drop and a Trim of %d records", test.records), ranges, test.ranges)
+		must(t, b.Close())
+	}
+}
+
+// What a Drop has found does not count any more when the stream has changed,
+// or has gone, by the time that the committer comes to it.
+func TestDropOfWhatHasChanged(t *testing.T) {
+	s := openTest(t, Options{FS: vfs.NewMem()})
+	mustAppend(t, s, "s", "1")
+	drop := func(d *dropStep) error {
+		return s.submit(&request{drop: d, size: txOverhead, done: make(chan struct{})})
+	}
+	d := findStream(t, s, "s")
+	mustAppend(t, s, "s", "late")
+	equal(t, "a Drop after an append", drop(d), store.ErrConflict)
+	equal(t, "the stream", payloads(t, s, "s"), []string{"1", "late"})
+	d = findStream(t, s, "s")
+	must(t, drop(d))
+	must(t, drop(d))
+	mustAppend(t, s, "s", "anew")
+	equal(t, "a Drop of the stream before", drop(d), store.ErrConflict)
+	equal(t, "the stream made anew", payloads(t, s, "s"), []string{"anew"})
+	equal(t, "entries", indexEntries(t, s), 1)
 }
 
 // A window of the log index is about as large as what was asked for: payloads

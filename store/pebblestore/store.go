@@ -78,8 +78,8 @@ func (s *Store) Head() uint64 {
 	return s.view.head
 }
 
-// Size returns what the durable records of all streams take: their payloads,
-// types, keys and carries, the stream's name for each, and about 130 bytes.
+// Size returns about what the durable records of all streams take on disk:
+// their payloads, types, keys and carries, and 64 bytes for each.
 func (s *Store) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
