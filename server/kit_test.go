@@ -44,9 +44,6 @@ func overProtocols(t *testing.T, o server.Options, test func(t *testing.T, s *se
 			if name == "HTTP/1.1 not taken" {
 				options.Loops = -1
 			}
-			if name == "HTTP/1.1 not taken" {
-				options.Loops = -1
-			}
 			if options.Store == nil {
 				options.Store = memory(t)
 			}
@@ -70,9 +67,6 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 		t.Fatal(err)
 	}
 	hs := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), 0)}
-	if o.Loops >= 0 {
-		hs.ConnContext = srv.ConnContext
-	}
 	if o.Loops >= 0 {
 		hs.ConnContext = srv.ConnContext
 	}

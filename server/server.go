@@ -163,7 +163,9 @@ func New(o Options) (*Server, error) {
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
 	if o.Loops >= 0 {
 		// Where there are none, the http.Server serves every reader.
-		s.loops, err = socket.NewLoops(socket.LoopOptions{Loops: o.Loops, StallTimeout: o.StallTimeout})
+		s.loops, err = socket.NewLoops(socket.LoopOptions{Loops: o.Loops, StallTimeout: o.StallTimeout, Panicked: func(v any, stack []byte) {
+			o.Logger.Error("serving a reader panicked; its connection was closed", "panic", v, "stack", string(stack))
+		}})
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			s.journal.Close()
 			s.live.Close()
@@ -265,17 +267,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	defer close(s.stopped)
 	s.writer.Shutdown(s.o.Drain)
-	waits := []<-chan struct{}{s.idle}
-	if s.loops != nil {
-		waits = append(waits, s.loops.Shutdown(s.o.Drain))
-	}
+	left := s.shutLoops()
 	var err error
-	for _, done := range waits {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	select {
+	case <-s.idle:
+		// A request may have given its connection away just now.
+		left = s.shutLoops()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	select {
+	case <-left:
+	case <-ctx.Done():
+		err = ctx.Err()
 	}
 	if s.loops != nil {
 		s.loops.Close()
@@ -283,6 +287,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.journal.Close()
 	s.live.Close()
 	return err
+}
+
+// shutLoops ends the readers of the loops, if there are any. The channel is closed
+// when none is left.
+func (s *Server) shutLoops() <-chan struct{} {
+	if s.loops != nil {
+		return s.loops.Shutdown(s.o.Drain)
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
 }
 
 // Ready reports whether the server takes requests: nil, or why it does not.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -41,10 +42,13 @@ type Options struct {
 }
 
 // A Host answers readers. Its methods may be called by many goroutines at once.
-type Host struct{ o Options }
+type Host struct {
+	o        Options
+	notTaken sync.Once // logged
+}
 
 // NewHost returns a Host.
-func NewHost(o Options) *Host { return &Host{o} }
+func NewHost(o Options) *Host { return &Host{o: o} }
 
 // Full reports whether there is room for no further reader.
 func (h *Host) Full() bool {
@@ -217,11 +221,13 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 		return true
 	}
 	header(w.Header())
-	fd, head, taken, err := surface.TakeOver(w, r, rd.status())
+	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
 		ses.Close()
-		h.o.Logger.Warn("a connection could not be taken over", "remote", r.RemoteAddr, "err", err)
-		return taken
+		h.notTaken.Do(func() {
+			h.o.Logger.Warn("a reader's connection could not be taken over from the http.Server: readers may cost a goroutine each; this is logged once", "remote", r.RemoteAddr, "err", err)
+		})
+		return false
 	}
 	remote := strings.Clone(r.RemoteAddr) // nothing of the request is kept
 	c.Start(socket.Taken{

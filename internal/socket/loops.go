@@ -1,8 +1,6 @@
 package socket
 
-import (
-	"time"
-)
+import "time"
 
 // LoopOptions are the settings of Loops. The zero value works.
 type LoopOptions struct {
@@ -12,6 +10,10 @@ type LoopOptions struct {
 
 	// StallTimeout is as in Options.
 	StallTimeout time.Duration
+
+	// Panicked is told when a Source or a Done has panicked, and where. Only
+	// its connection ends, as in net/http. nil: the process does.
+	Panicked func(v any, stack []byte)
 }
 
 // A Taken is a connection that was taken over from an HTTP server: its answer is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,7 @@ func NewLoops(o LoopOptions) (*Loops, error) {
 	}
 	ls := &Loops{}
 	for range o.Loops {
-		l, err := newLoop(o.StallTimeout)
+		l, err := newLoop(o)
 		if err != nil {
 			ls.Close()
 			return nil, err
@@ -65,7 +66,8 @@ func (ls *Loops) Len() int {
 // Shutdown ends every connection with the farewell of its Source, as that of
 // Writer does, and connections that begin later at once. The channel is closed when
 // there are none left: a client that does not take its farewell keeps its
-// connection until the stall timeout, or Close.
+// connection until the stall timeout, or Close. It may be called again, to wait for
+// connections that began after the first call.
 func (ls *Loops) Shutdown(spread time.Duration) <-chan struct{} {
 	done := make(chan struct{})
 	var left sync.WaitGroup
@@ -88,21 +90,23 @@ func (ls *Loops) Close() {
 
 // A LoopConn is a connection of a loop. It is the Waker of its reader.
 type LoopConn struct {
-	// Static after Start, which comes before the loop looks at them.
-	loop      *loop
-	fd        int
-	heartbeat time.Duration
+	loop *loop
+
+	// Set by Start, which comes before the loop looks at them.
 	done      func(Reason)
+	heartbeat time.Duration
+	fd        int // -1 from its end on
 
 	started atomic.Bool
 	queued  atomic.Bool // in the loop's ready list
 
 	// Owned by the loop.
 	pump         pump
-	admitted     bool // known to epoll and to the wheel
-	waitsOut     bool // for room
-	lastWrite    time.Duration
-	place        int // in the wheel
+	admitted     bool          // known to epoll and to the wheel
+	waits        bool          // for room
+	leaving      bool          // the client sends no more
+	lastWrite    time.Duration // when something was taken, or when waiting for room began
+	place        int           // in the wheel
 	older, newer *LoopConn
 }
 
@@ -111,13 +115,10 @@ func (c *LoopConn) Start(t Taken) {
 	c.fd, c.heartbeat, c.done = t.FD, t.Heartbeat, t.Done
 	c.pump.source = t.Source
 	c.pump.begin(t.Head, t.Block)
-	if !c.loop.accept() {
+	if !c.loop.start(c) {
 		_ = unix.Close(c.fd)
 		c.done(ReasonShutdown)
-		return
 	}
-	c.started.Store(true)
-	c.Wake()
 }
 
 // Wake has the loop look at the connection. It never waits.
@@ -132,6 +133,7 @@ type loop struct {
 	// Static after construction.
 	epoll, event int // descriptors
 	stall        time.Duration
+	panicked     func(any, []byte)
 	began        time.Time
 	open         atomic.Int64
 
@@ -139,8 +141,9 @@ type loop struct {
 	conns   map[int32]*LoopConn
 	wheel   wheel
 	scratch scratch
+	writes  writes
 	now     time.Duration // since began
-	bye     bool          // the farewells have been said
+	bye     bool          // all connections are parting, and those that come
 
 	mu       sync.Mutex
 	ready    []*LoopConn
@@ -151,38 +154,49 @@ type loop struct {
 	left     []func() // called when no connection is left after stopping
 }
 
-func newLoop(stall time.Duration) (*loop, error) {
+func newLoop(o LoopOptions) (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err == nil {
-		err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)})
-	}
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(epoll))
 	}
-	l := &loop{epoll: epoll, event: event, stall: stall, began: time.Now(), conns: make(map[int32]*LoopConn)}
-	l.scratch.bufs = make([][]byte, 0, mostBufs+2)
-	return l, nil
+	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)})
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(event), unix.Close(epoll))
+	}
+	return &loop{
+		epoll: epoll, event: event, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
+		conns: make(map[int32]*LoopConn), scratch: newScratch(),
+	}, nil
 }
 
-// accept counts a connection that is to come, unless the loop is closed.
-func (l *loop) accept() bool {
+// start takes a connection, unless the loop is closed.
+func (l *loop) start(c *LoopConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed {
-		l.open.Add(1)
+	if l.closed {
+		return false
 	}
-	return !l.closed
+	l.open.Add(1)
+	c.started.Store(true)
+	// If it is in the list already it is looked at with what was set here.
+	if !c.queued.Swap(true) {
+		l.ready = append(l.ready, c)
+		l.wake()
+	}
+	return true
 }
 
 // push puts c, which is not there, into the ready list.
 func (l *loop) push(c *LoopConn) {
 	l.mu.Lock()
-	l.ready = append(l.ready, c)
-	l.wake()
+	if !l.closed { // after that nobody looks
+		l.ready = append(l.ready, c)
+		l.wake()
+	}
 	l.mu.Unlock()
 }
 
@@ -222,7 +236,7 @@ func (l *loop) run() {
 	for {
 		n, err := unix.EpollWait(l.epoll, events, l.patience())
 		if err != nil && err != unix.EINTR {
-			n = 0 // nothing that could be done about it here
+			panic(err) // of a descriptor that is our own: somebody has closed it
 		}
 		l.now = time.Since(l.began)
 		for _, e := range events[:max(n, 0)] {
@@ -232,7 +246,7 @@ func (l *loop) run() {
 		ready, closed, stopping = l.takeReady(ready)
 		for i, c := range ready {
 			ready[i] = nil
-			c.queued.Store(false)
+			c.queued.Store(false) // first: what comes from here on is looked for again
 			if c.started.Load() {
 				l.serve(c)
 			}
@@ -241,7 +255,7 @@ func (l *loop) run() {
 			l.end()
 			return
 		}
-		if stopping {
+		if stopping && !l.bye {
 			l.sayFarewell()
 		}
 		l.wheel.turn(l.now, l.look)
@@ -262,7 +276,7 @@ func (l *loop) tellLeft() {
 }
 
 // patience returns how long to wait for something to happen, in milliseconds: not
-// at all if a connection is ready, otherwise until the wheel turns.
+// at all if a connection is ready, otherwise until the wheel has something.
 func (l *loop) patience() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -270,16 +284,18 @@ func (l *loop) patience() int {
 		return 0
 	}
 	l.sleeping = true
-	if len(l.conns) == 0 {
+	wait, ok := l.wheel.wait(time.Since(l.began))
+	if !ok {
 		return -1
 	}
-	return int(l.wheel.wait(time.Since(l.began))/time.Millisecond) + 1
+	return int((wait + time.Millisecond - 1) / time.Millisecond)
 }
 
 func (l *loop) takeReady(ready []*LoopConn) (_ []*LoopConn, closed, stopping bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sleeping = false
+	l.scratch.spread = l.spread
 	ready, l.ready = l.ready, ready[:0]
 	return ready, l.closed, l.stopping
 }
@@ -294,10 +310,15 @@ func (l *loop) notice(e unix.EpollEvent) {
 	c := l.conns[e.Fd]
 	switch {
 	case c == nil:
-	case e.Events&(unix.EPOLLERR|unix.EPOLLHUP|unix.EPOLLRDHUP) != 0:
+	case e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		l.drop(c, ReasonGone)
-	case e.Events&unix.EPOLLOUT != 0:
-		l.serve(c)
+	default:
+		// A client that sends no more gets what is due. If it has gone
+		// altogether, the answer to that says so.
+		c.leaving = c.leaving || e.Events&unix.EPOLLRDHUP != 0
+		if c.waits || c.leaving {
+			l.serve(c)
+		}
 	}
 }
 
@@ -306,27 +327,46 @@ func (l *loop) serve(c *LoopConn) {
 	if c.fd < 0 {
 		return // it has ended, and was woken before
 	}
+	defer l.recovered(c)
 	if !c.admitted && !l.admit(c) {
 		return
 	}
-	state, err := c.pump.run(descriptor(c.fd), &l.scratch)
+	l.writes.fd = c.fd
+	state, err := c.pump.run(&l.writes, &l.scratch)
 	if c.pump.moved {
 		c.pump.moved = false
 		c.lastWrite = l.now
 	}
+	if state != blocked {
+		c.waits = false
+	}
 	switch state {
 	case paused:
-		l.waitOut(c, false)
+		if c.leaving {
+			l.drop(c, ReasonGone)
+		}
 	case blocked:
-		l.waitOut(c, true)
+		l.waitForRoom(c)
 	case unready:
-		c.Wake()
+		c.Wake() // behind those that are ready
 	case ended:
 		l.drop(c, ReasonEnded)
 	case cut:
 		l.drop(c, ReasonCut)
 	case failed:
 		l.drop(c, reasonOf(err))
+	}
+}
+
+// recovered ends a connection whose Source or Done has panicked, if anybody wants to
+// hear of it; else the process ends. It is to be deferred.
+func (l *loop) recovered(c *LoopConn) {
+	if l.panicked == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		l.panicked(v, debug.Stack())
+		l.drop(c, ReasonBroken)
 	}
 }
 
@@ -343,75 +383,68 @@ func reasonOf(err error) Reason {
 func (l *loop) admit(c *LoopConn) bool {
 	c.admitted = true
 	c.lastWrite = l.now
+	c.pump.parting = l.bye
 	l.conns[int32(c.fd)] = c
 	l.wheel.add(c, l.now+c.heartbeat)
 	// What the system holds for a client that does not read is not looked at
 	// again: it is better off in the pages that all share.
 	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, writeSize)
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLRDHUP, Fd: int32(c.fd)})
+	// Edge-triggered: EPOLLOUT comes after a write that found no room, and need
+	// not be asked for each time.
+	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{
+		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.fd),
+	})
 	if err != nil {
 		l.drop(c, ReasonBroken)
 	}
 	return err == nil
 }
 
-// waitOut has epoll tell, or not, when there is room.
-func (l *loop) waitOut(c *LoopConn, wait bool) {
-	if c.waitsOut == wait {
+// waitForRoom notes that a connection waits for room: from now on it is the stall
+// that is timed.
+func (l *loop) waitForRoom(c *LoopConn) {
+	if c.waits {
 		return
 	}
-	c.waitsOut = wait
-	events := uint32(unix.EPOLLRDHUP)
-	if wait {
-		events |= unix.EPOLLOUT
-	}
-	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)}); err != nil {
-		l.drop(c, ReasonBroken)
+	c.waits = true
+	c.lastWrite = l.now
+	if l.stall > 0 && l.stall < c.heartbeat {
+		l.wheel.remove(c)
+		l.wheel.add(c, l.now+l.stall)
 	}
 }
 
 // look is what the wheel does with a connection whose time has come: it has been
 // silent, or has had no room, for long.
 func (l *loop) look(c *LoopConn) {
-	quiet := l.now - c.lastWrite
-	limit := c.heartbeat
-	if c.waitsOut && l.stall > 0 {
+	defer l.recovered(c)
+	quiet, limit := l.now-c.lastWrite, c.heartbeat
+	if c.waits {
 		limit = l.stall
 	}
-	if quiet < limit {
-		l.wheel.add(c, c.lastWrite+limit)
-		return
-	}
 	switch {
-	case c.waitsOut && l.stall > 0:
+	case limit > 0 && quiet < limit:
+		// Once it has room again it is silence that is timed.
+		l.wheel.add(c, min(c.lastWrite+limit, l.now+c.heartbeat))
+	case c.waits && limit > 0:
 		l.drop(c, ReasonStalled)
-		return
-	case !c.waitsOut && c.pump.between():
-		c.pump.send(c.pump.source.Heartbeat())
+	default:
+		l.wheel.add(c, l.now+c.heartbeat)
+		if !c.waits && c.pump.between() {
+			c.pump.send(c.pump.source.Heartbeat())
+			l.serve(c)
+		}
 	}
-	// The next look may come sooner than a heartbeat, for a connection that
-	// has no room by then.
-	l.wheel.add(c, l.now+c.heartbeat)
-	l.serve(c)
 }
 
-// sayFarewell ends all connections, and those that come.
+// sayFarewell has all connections part, and those that come.
 func (l *loop) sayFarewell() {
 	l.bye = true
 	for _, c := range l.conns {
-		if c.pump.last {
-			continue
+		c.pump.parting = true
+		if !c.waits {
+			l.serve(c)
 		}
-		var block []byte
-		if c.pump.between() {
-			block = c.pump.source.Farewell(farewellDelay(l.spread))
-		}
-		if len(block) == 0 {
-			l.drop(c, ReasonShutdown)
-			continue
-		}
-		c.pump.finish(block)
-		l.serve(c)
 	}
 }
 
@@ -420,32 +453,47 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 	if c.fd < 0 {
 		return
 	}
-	delete(l.conns, int32(c.fd))
-	l.wheel.remove(c)
-	_ = unix.Close(c.fd) // which takes it out of epoll
-	c.fd = -1
-	if c.pump.last && l.bye && why == ReasonEnded {
+	if l.bye && c.pump.parting && (why == ReasonEnded || why == ReasonCut) {
 		why = ReasonShutdown
 	}
+	delete(l.conns, int32(c.fd))
+	l.wheel.remove(c)
+	if c.admitted {
+		// Closing does it too, but only once no process that was forked
+		// meanwhile has the connection.
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	}
+	if why == ReasonEnded || why == ReasonShutdown {
+		discard(c.fd)
+	}
+	_ = unix.Close(c.fd)
+	c.fd = -1
 	c.pump = pump{}
+	defer l.open.Add(-1)
+	defer l.recovered(c)
 	c.done(why)
-	l.open.Add(-1)
 }
 
-// end closes what is left.
+// discard takes what a client has sent behind its request, such as another request.
+// If it were still there, closing would be a reset, which also takes from the client
+// what it was sent last.
+func discard(fd int) {
+	var junk [4096]byte
+	for range 64 {
+		if n, err := unix.Read(fd, junk[:]); n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// end closes what is left. Nothing starts any more.
 func (l *loop) end() {
 	for _, c := range l.conns {
 		l.drop(c, ReasonShutdown)
 	}
 	l.mu.Lock()
-	ready := l.ready
 	l.ready = nil
 	l.mu.Unlock()
-	for _, c := range ready {
-		if c.started.Load() {
-			l.drop(c, ReasonShutdown)
-		}
-	}
 	l.tellLeft()
 	_ = unix.Close(l.event)
 	_ = unix.Close(l.epoll)
@@ -466,34 +514,5 @@ func Duplicate(c *net.TCPConn) (fd int, err error) {
 	return fd, nil
 }
 
-// A descriptor is a sink.
-type descriptor int
-
-func (d descriptor) writev(bufs [][]byte) (int, error) {
-	for {
-		n, err := d.write(bufs)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return 0, errWouldBlock
-		case err != nil:
-			return 0, err
-		}
-		size := 0
-		for _, b := range bufs {
-			size += len(b)
-		}
-		if n < size {
-			return n, errWouldBlock
-		}
-		return n, nil
-	}
-}
-
-func (d descriptor) write(bufs [][]byte) (int, error) {
-	if len(bufs) == 1 {
-		return unix.Write(int(d), bufs[0])
-	}
-	return unix.Writev(int(d), bufs)
-}
+// CloseDuplicate closes what Duplicate returned, if it was not given to a loop.
+func CloseDuplicate(fd int) { _ = unix.Close(fd) }

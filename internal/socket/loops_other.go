@@ -41,3 +41,6 @@ func (*LoopConn) Wake() {}
 
 // Duplicate returns an error.
 func Duplicate(*net.TCPConn) (int, error) { return -1, errors.ErrUnsupported }
+
+// CloseDuplicate does nothing.
+func CloseDuplicate(int) {}

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/leat-dev/leat/internal/frame"
 )
@@ -32,19 +33,22 @@ const (
 	blocked                 // the sink has no room
 	unready                 // there is more to do, after others had their turn
 	ended                   // all is sent, the end too
-	cut                     // the Source cannot go on
+	cut                     // the Source cannot go on, or has no farewell
 	failed                  // the sink has failed
 )
 
 // A pump writes what a Source is due to a sink that does not wait, in chunks (RFC
 // 9112, section 7.1): each write is one. It holds no byte of a frame. What a sink
 // has not taken of a chunk that was announced is peeked at again, byte for byte
-// the same.
+// the same; if it is gone, what comes instead takes its place in the chunk, since
+// no client has been told what would be in it. Only the end cannot: a chunk that
+// was announced and cannot be filled is cut.
 type pump struct {
 	source  Source
 	private []byte // of our own, to be sent first: the head, a block, a chunk's edge
 	left    int    // bytes of frames that belong to the chunk that is being sent
 	last    bool   // behind private there is nothing more
+	parting bool   // the farewell is due, as soon as it can be sent
 	moved   bool   // something was written since this was looked at
 }
 
@@ -53,7 +57,10 @@ type scratch struct {
 	ranges frame.Ranges
 	bufs   [][]byte
 	head   [16]byte
+	spread time.Duration // of the farewells
 }
+
+func newScratch() scratch { return scratch{bufs: make([][]byte, 0, mostBufs+2)} }
 
 var (
 	chunkEnd = []byte("\r\n")
@@ -89,12 +96,6 @@ func (p *pump) send(block []byte) {
 	}
 }
 
-// finish puts a last block in, and the end of the body.
-func (p *pump) finish(block []byte) {
-	p.private = append(appendChunk(nil, block), lastPart...)
-	p.last = true
-}
-
 // run writes until there is nothing to write, no room, or enough for one turn.
 func (p *pump) run(to sink, s *scratch) (progress, error) {
 	for sent := 0; ; {
@@ -128,12 +129,11 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 	if p.last {
 		return 0, ended, nil
 	}
-	size := writeSize
-	if p.left > 0 {
-		size = p.left
-	}
-	switch p.source.Peek(&s.ranges, size) {
+	switch p.source.Peek(&s.ranges, p.size()) {
 	case Due:
+		if p.parting && p.between() {
+			return 0, p.part(s), nil
+		}
 		n, err := p.write(to, s)
 		return n, unready, err
 	case Notice:
@@ -146,9 +146,40 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 	case Cut:
 		return 0, cut, nil
 	default:
+		if p.parting {
+			return 0, p.part(s), nil
+		}
 		return 0, paused, nil
 	}
 	return 0, unready, nil
+}
+
+// size is how much to peek at: the rest of a chunk, or what makes a good write. Who
+// parts is sent no frame more than the one that was begun.
+func (p *pump) size() int {
+	switch {
+	case p.left > 0:
+		return p.left
+	case p.parting:
+		return 1
+	}
+	return writeSize
+}
+
+// part puts the farewell in, in place of what follows. There is none in the middle
+// of a frame whose rest is long in coming, nor from a Source that has none.
+func (p *pump) part(s *scratch) progress {
+	var block []byte
+	if p.between() {
+		block = p.source.Farewell(farewellDelay(s.spread))
+	}
+	s.ranges.Reset()
+	if len(block) == 0 {
+		return cut
+	}
+	p.private = append(appendChunk(nil, block), lastPart...)
+	p.last = true
+	return unready
 }
 
 // write makes one write of what was peeked at: the rest of a chunk, or a new one.
@@ -160,7 +191,9 @@ func (p *pump) write(to sink, s *scratch) (int, error) {
 	}
 	size := 0
 	for _, b := range s.ranges.Bytes[:min(len(s.ranges.Bytes), mostBufs)] {
-		b = b[:min(len(b), most-size)]
+		if b = b[:min(len(b), most-size)]; len(b) == 0 {
+			continue
+		}
 		bufs = append(bufs, b)
 		size += len(b)
 	}

@@ -65,5 +65,13 @@ func (w *wheel) turn(now time.Duration, look func(*LoopConn)) {
 	}
 }
 
-// wait returns the time until the next tick.
-func (w *wheel) wait(now time.Duration) time.Duration { return tick - now%tick }
+// wait returns the time until the next tick that has something, which is none if
+// that is overdue. It is not ok if nothing is in the wheel.
+func (w *wheel) wait(now time.Duration) (d time.Duration, ok bool) {
+	for t := w.at + 1; t <= w.at+wheelSlots; t++ {
+		if w.slots[t%wheelSlots] != nil {
+			return max(0, time.Duration(t)*tick-now), true
+		}
+	}
+	return 0, false
+}

@@ -31,20 +31,20 @@ func CanTakeOver(r *http.Request) bool {
 
 // TakeOver takes the connection of a request for which CanTakeOver. It returns a
 // descriptor, the caller's own, and the head of the answer, which has the fields of
-// w, says that the body comes in chunks and that the connection ends with it. With
-// an error the answer is still the caller's to write to w, unless taken is set: then
-// the connection is closed.
-func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head []byte, taken bool, err error) {
-	tcp := r.Context().Value(connKey{}).(*net.TCPConn)
+// w, says that the body comes in chunks and that the connection ends with it. Another
+// request that the client may have sent already is for the client to send again (RFC
+// 9112, section 9.3.2). With an error nothing has happened.
+func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head []byte, err error) {
+	fd, err = socket.Duplicate(r.Context().Value(connKey{}).(*net.TCPConn))
+	if err != nil {
+		return -1, nil, err
+	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return -1, nil, false, err
+		socket.CloseDuplicate(fd)
+		return -1, nil, err
 	}
-	fd, err = socket.Duplicate(tcp)
 	_ = conn.Close() // the duplicate keeps the connection
-	if err != nil {
-		return -1, nil, true, err
-	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	h := w.Header()
@@ -53,5 +53,5 @@ func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head 
 	h.Set("Transfer-Encoding", "chunked")
 	_ = h.Write(&b) // to memory
 	b.WriteString("\r\n")
-	return fd, b.Bytes(), true, nil
+	return fd, b.Bytes(), nil
 }
