@@ -155,7 +155,7 @@ func idle(s *server, readers int) (r result, err error) {
 	}
 	defer l.close()
 	r.ConnectSeconds = time.Since(began).Seconds()
-	time.Sleep(8 * time.Second)
+	time.Sleep(12 * time.Second)
 	r.BytesPerReader = float64(s.memory()-before) / float64(readers)
 	return r, nil
 }

@@ -156,7 +156,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 	}
 	return &session{
 		Reader: reader,
-		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: strings.Clone(rd.Asked), gapError: rd.GapError,
+		host:   h, form: rd.Form, beat: rd.Beat, asked: strings.Clone(rd.Asked), gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
@@ -199,7 +199,8 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
-	h.log(r.RemoteAddr, ses, reason)
+	ses.remote = r.RemoteAddr
+	h.log(ses, reason)
 	switch {
 	case reason == socket.ReasonCut:
 	case reason == socket.ReasonShutdown && !rd.Form.Tells():
@@ -220,6 +221,9 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	if ses == nil {
 		return true
 	}
+	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
+		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
+	}
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
@@ -229,24 +233,20 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 		})
 		return false
 	}
-	remote := strings.Clone(r.RemoteAddr) // nothing of the request is kept
 	c.Start(socket.Taken{
 		FD: fd, Source: ses, Head: head,
 		Block:     rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
-		Done: func(reason socket.Reason) {
-			h.log(remote, ses, reason)
-			ses.Close()
-		},
 	})
 	return true
 }
 
 // log tells how a reader left.
-func (h *Host) log(remote string, ses *session, reason socket.Reason) {
-	h.o.Logger.Debug("reader left", "remote", remote, "reason", reason, "after", h.o.Live.Offset(ses.After()))
+func (h *Host) log(ses *session, reason socket.Reason) {
+	after := h.o.Live.Offset(ses.After())
+	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
 	if err := ses.Err(); reason == socket.ReasonCut && err != nil {
-		h.o.Logger.Warn("reader was cut", "remote", remote, "err", err)
+		h.o.Logger.Warn("reader was cut", "remote", ses.remote, "after", after, "err", err)
 	}
 }
 

@@ -23,12 +23,17 @@ type Taken struct {
 	// belongs to the loop from the call on.
 	FD int
 
-	Source    Source
+	Source    Ender
 	Head      []byte        // the head of the answer, as it is on the wire
 	Block     []byte        // sent first behind it
 	Heartbeat time.Duration // the longest silence
+}
+
+// An Ender is a Source that hears of its end.
+type Ender interface {
+	Source
 
 	// Done is called once, when the connection has been closed, by the
 	// goroutine that served it. It must not wait.
-	Done func(Reason)
+	Done(Reason)
 }

@@ -93,7 +93,6 @@ type LoopConn struct {
 	loop *loop
 
 	// Set by Start, which comes before the loop looks at them.
-	done      func(Reason)
 	heartbeat time.Duration
 	fd        int // -1 from its end on
 
@@ -112,12 +111,12 @@ type LoopConn struct {
 
 // Start begins to serve a connection. It must be called once.
 func (c *LoopConn) Start(t Taken) {
-	c.fd, c.heartbeat, c.done = t.FD, t.Heartbeat, t.Done
+	c.fd, c.heartbeat = t.FD, t.Heartbeat
 	c.pump.source = t.Source
 	c.pump.begin(t.Head, t.Block)
 	if !c.loop.start(c) {
 		_ = unix.Close(c.fd)
-		c.done(ReasonShutdown)
+		t.Source.Done(ReasonShutdown)
 	}
 }
 
@@ -468,10 +467,11 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 	}
 	_ = unix.Close(c.fd)
 	c.fd = -1
+	source := c.pump.source.(Ender) // as Start was given it
 	c.pump = pump{}
 	defer l.open.Add(-1)
 	defer l.recovered(c)
-	c.done(why)
+	source.Done(why)
 }
 
 // discard takes what a client has sent behind its request, such as another request.

@@ -73,14 +73,22 @@ func prepare(t testing.TB, ls *Loops) *peer {
 	return p
 }
 
+// ending makes a Source an Ender.
+type ending struct {
+	Source
+	done func(Reason)
+}
+
+func (e ending) Done(r Reason) { e.done(r) }
+
 // start serves a Source over a peer's connection.
 func (p *peer) start(src Source, heartbeat time.Duration) {
 	p.t.Helper()
 	var fd int
 	fd, p.client = dial(p.t)
 	p.conn.Start(Taken{
-		FD: fd, Source: src, Head: []byte(wireHead), Block: []byte("<head>"), Heartbeat: heartbeat,
-		Done: func(r Reason) { p.ended <- r },
+		FD: fd, Source: ending{src, func(r Reason) { p.ended <- r }},
+		Head: []byte(wireHead), Block: []byte("<head>"), Heartbeat: heartbeat,
 	})
 }
 
@@ -426,7 +434,7 @@ func TestLoopStartAgainstClose(t *testing.T) {
 				s.wake = c.Wake
 				ended := make(chan struct{})
 				c.Wake()
-				c.Start(Taken{FD: pair[0], Source: s, Head: []byte("x"), Heartbeat: time.Hour, Done: func(Reason) { ends.Add(1); close(ended) }})
+				c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Add(1); close(ended) }}, Head: []byte("x"), Heartbeat: time.Hour})
 				s.add("event")
 				<-ended
 				c.Wake()
@@ -505,7 +513,7 @@ func TestLoopGoroutinesAndDescriptors(t *testing.T) {
 		unix.SetNonblock(pair[0], true)
 		s, c := newScript(), ls.NewConn()
 		s.wake = c.Wake
-		c.Start(Taken{FD: pair[0], Source: s, Head: []byte("x"), Heartbeat: time.Hour, Done: func(Reason) { ends.Done() }})
+		c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Done() }}, Head: []byte("x"), Heartbeat: time.Hour})
 		scripts[i], clients[i] = s, pair[1]
 	}
 	for i, s := range scripts {
@@ -645,7 +653,7 @@ func TestLoopPanics(t *testing.T) {
 	}
 	p = prepare(t, ls)
 	fd, client := dial(t)
-	p.conn.Start(Taken{FD: fd, Source: p.script, Heartbeat: time.Hour, Done: func(Reason) { panic("Done") }})
+	p.conn.Start(Taken{FD: fd, Source: ending{p.script, func(Reason) { panic("Done") }}, Heartbeat: time.Hour})
 	p.script.finish(End)
 	p.client = client
 	if got, err := p.rest(); got != "0\r\n\r\n" || err != nil {
