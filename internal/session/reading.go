@@ -154,9 +154,13 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 			return nil, err
 		}
 	}
+	asked := ""
+	if rd.Loss != store.LossNone { // only then it is told
+		asked = strings.Clone(rd.Asked)
+	}
 	return &session{
 		Reader: reader,
-		host:   h, form: rd.Form, beat: rd.Beat, asked: strings.Clone(rd.Asked), gapError: rd.GapError,
+		host:   h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
