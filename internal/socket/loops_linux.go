@@ -50,8 +50,8 @@ func NewLoops(o LoopOptions) (*Loops, error) {
 // NewConn returns a connection that can be woken already, and is started later or
 // never.
 func (ls *Loops) NewConn() *LoopConn {
-	i := ls.next.Add(1)
-	return &LoopConn{loop: ls.loops[int(i)%len(ls.loops)], fd: -1}
+	i := ls.next.Add(1) % uint32(len(ls.loops))
+	return &LoopConn{loop: ls.loops[i], fd: -1}
 }
 
 // Len returns the number of connections.

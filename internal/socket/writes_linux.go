@@ -13,8 +13,7 @@ type writes struct {
 	iov [mostBufs + 2]unix.Iovec
 }
 
-// writev implements sink. The call does not wait, so the scheduler need not know of
-// it: that would cost as much as a small write.
+// writev implements sink.
 func (w *writes) writev(bufs [][]byte) (int, error) {
 	size, pieces := 0, 0
 	for _, b := range bufs {
@@ -28,7 +27,7 @@ func (w *writes) writev(bufs [][]byte) (int, error) {
 	// The pieces are kept by bufs, and by iov until they are cleared.
 	defer clear(w.iov[:pieces])
 	for {
-		n, _, err := unix.RawSyscall(unix.SYS_WRITEV, uintptr(w.fd), uintptr(unsafe.Pointer(&w.iov)), uintptr(pieces))
+		n, _, err := unix.Syscall(unix.SYS_WRITEV, uintptr(w.fd), uintptr(unsafe.Pointer(&w.iov)), uintptr(pieces))
 		switch {
 		case err == unix.EINTR:
 			continue
