@@ -101,6 +101,8 @@ type Options struct {
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
+
+	now func() time.Time // for tests: the clock of the journal; nil: time.Now
 }
 
 // setDefaults gives the fields that are zero their meaning.
@@ -126,7 +128,6 @@ type Server struct {
 	// Static after construction.
 	o       Options
 	guard   *surface.Guard
-	mux     http.ServeMux
 	events  *events.Surface
 	streams *streams.Surface
 	journal *journal.Journal
@@ -179,10 +180,6 @@ func New(o Options) (*Server, error) {
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 	})
-	s.mux.Handle("/events", s.events)
-	s.mux.HandleFunc("/healthz", s.healthz)
-	s.mux.HandleFunc("/readyz", s.readyz)
-	s.mux.HandleFunc("/", s.notFound)
 	return s, nil
 }
 
@@ -226,20 +223,27 @@ func (s *Server) closeIdle() {
 	}
 }
 
-// serve answers requests that the guard has let through.
+// serve answers requests that the guard has let through. It is no http.ServeMux,
+// which would redirect to a path that it has cleaned: a name is taken as it is.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	err, isStream := s.Ready(), strings.HasPrefix(r.URL.Path, streams.Prefix)
 	switch {
-	case err == nil && isStream:
-		s.streams.ServeHTTP(w, r) // not by mux, which would clean the path
-	case err == nil || r.URL.Path == "/healthz":
-		s.mux.ServeHTTP(w, r)
-	case isStream:
+	case r.URL.Path == "/healthz":
+		s.healthz(w, r)
+	case err != nil && isStream:
 		s.streams.TurnAway(w, r, err)
-	case r.Method == http.MethodGet && r.URL.Path == "/events":
+	case err != nil && r.URL.Path == "/events" && r.Method == http.MethodGet:
 		s.events.TurnAway(w, r, err)
-	default:
+	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
+	case isStream:
+		s.streams.ServeHTTP(w, r)
+	case r.URL.Path == "/events":
+		s.events.ServeHTTP(w, r)
+	case r.URL.Path == "/readyz":
+		s.readyz(w, r)
+	default:
+		s.notFound(w, r)
 	}
 }
 

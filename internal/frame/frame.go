@@ -52,14 +52,28 @@ func (p *Page) Frame(seq uint64, off, n int) Frame {
 type Frame struct {
 	Seq    uint64 // of the record
 	page   *Page
-	off, n uint32
+	off, n uint32 // n with the bit first
 }
+
+// first is the bit of Frame.n that marks the beginning of a stream: no frame is
+// that long.
+const first = 1 << 31
+
+// Beginning returns f, marked as that of a record at the beginning of its stream's
+// content. A name whose stream is made anew has more than one of these.
+func (f Frame) Beginning() Frame {
+	f.n |= first
+	return f
+}
+
+// IsBeginning reports whether f is marked.
+func (f Frame) IsBeginning() bool { return f.n&first != 0 }
 
 // Size is the memory that one Frame takes in a feed, in bytes.
 const Size = 24
 
 // Len returns the number of bytes.
-func (f Frame) Len() int { return int(f.n) }
+func (f Frame) Len() int { return int(f.n &^ first) }
 
 // Evicted reports whether the bytes are gone.
 func (f Frame) Evicted() bool { return f.page.bytes.Load() == nil }
@@ -70,7 +84,8 @@ func (f Frame) Bytes() []byte {
 	if b == nil {
 		return nil
 	}
-	return b[f.off : f.off+f.n : f.off+f.n]
+	end := f.off + uint32(f.Len())
+	return b[f.off:end:end]
 }
 
 // memory returns all of the page that f is in, nil if it was evicted.
@@ -86,7 +101,7 @@ func (f Frame) memory() []byte {
 }
 
 // after reports whether f lies directly behind g in the same page.
-func (f Frame) after(g Frame) bool { return f.page == g.page && f.off == g.off+g.n }
+func (f Frame) after(g Frame) bool { return f.page == g.page && f.off == g.off+uint32(g.Len()) }
 
 // A Ranges is what one write takes: pieces of pages, in order. Frames that
 // are neighbours in memory are one piece. It is scratch memory of a writer,
@@ -117,8 +132,8 @@ func (r *Ranges) Len() int {
 
 // Fill resets r and puts into it frames, in order, the first without its
 // first skip bytes, until they are all in, max bytes are reached (at least
-// one frame is put in, whole, however long), or one is evicted. It reports
-// whether there are any.
+// one frame is put in, whole, however long), or one is evicted. The beginning of
+// a stream comes first or not at all. It reports whether there are any.
 func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 	r.Reset()
 	r.skip = skip
@@ -126,12 +141,12 @@ func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 	start := uint32(0) // of the last piece, in its page
 	for i, f := range frames {
 		memory := f.memory()
-		if memory == nil || i > 0 && size+f.Len() > max {
+		if memory == nil || i > 0 && (size+f.Len() > max || f.IsBeginning()) {
 			break
 		}
 		size += f.Len()
 		r.frames = append(r.frames, f)
-		end := f.off + f.n
+		end := f.off + uint32(f.Len())
 		switch {
 		case i > 0 && f.after(frames[i-1]):
 			r.Bytes[len(r.Bytes)-1] = memory[start:end:end]
@@ -144,6 +159,11 @@ func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 		}
 	}
 	return len(r.frames) > 0
+}
+
+// Beginning reports whether r begins with the beginning of a stream.
+func (r *Ranges) Beginning() bool {
+	return r.skip == 0 && len(r.frames) > 0 && r.frames[0].IsBeginning()
 }
 
 // Written tells how far n bytes of r bring a reader: last is the sequence of

@@ -75,7 +75,7 @@ func (f *fold) fits(sub *submission) bool {
 		return false // the type that it was prepared for went with the stream
 	case s.version == 0 && first:
 		f.make(sub)
-	case sub.create != nil, sub.tail != f.next.tail:
+	case sub.create != nil && (sub.made || f.next.config != nil), sub.tail != f.next.tail:
 		return false
 	case !sub.raw && s.mortal() && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
 		return false // its time has come meanwhile, or a use came first
@@ -90,9 +90,14 @@ func (f *fold) fits(sub *submission) bool {
 
 // make gives the stream that does not exist yet what sub makes it with.
 func (f *fold) make(sub *submission) {
-	f.next = state{typ: sub.typ, config: sub.create}
-	if c := sub.create; c != nil {
-		f.next.ttl, f.next.expires = c.TTL, c.Expires
+	f.next = state{typ: sub.typ}
+	f.configure(sub.create)
+}
+
+// configure gives the stream a configuration, if it is one.
+func (f *fold) configure(c *Config) {
+	if c != nil {
+		f.next.config, f.next.ttl, f.next.expires = c, c.TTL, c.Expires
 	}
 }
 
@@ -151,11 +156,15 @@ func (f *fold) add(sub *submission) bool {
 
 func (f *fold) accept(sub *submission) {
 	f.subs = append(f.subs, sub)
+	if sub.create != nil && !sub.made {
+		// What it holds may be beyond the new bounds already: it is looked at.
+		f.configure(sub.create)
+		sub.due = &f.g.now
+	}
 	if sub.due != nil {
 		f.due = sub.due
-	} else {
-		f.used = true
 	}
+	f.used = f.used || sub.due == nil || sub.create != nil
 	sub.written.End = f.next.end
 }
 

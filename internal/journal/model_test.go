@@ -23,6 +23,7 @@ type lifetime struct {
 	unswept bool      // a restart has come between an append and the sweep: the next append is as good
 	fresh   bool      // appended to since the last sweep
 	last    time.Time // of the newest entry
+	adopted bool      // it was a topic: what it had lost by then went by other bounds
 	loose   bool      // it may live an eighth longer: who used it last is not known to all
 }
 
@@ -174,9 +175,14 @@ func (m *model) create(name string) {
 		l = &lifetime{config: c}
 		m.streams[name] = l
 		m.add(l, name, w)
-	case (l.config == nil && c.equal(&Config{ContentType: "text/plain"}) || c.equal(l.config)) && l.over == w.End:
+	case (l.config == nil || c.equal(l.config)) && l.over == w.End:
 		if m.want("create again", err, ""); made {
 			m.fail("made again")
+		}
+		if l.config == nil { // a topic that is now kept on purpose
+			l.config, l.unswept, l.fresh, l.adopted = c, false, true, true
+			m.use(l)
+			m.done["adopted"]++
 		}
 	default:
 		m.want("create", err, leat.CodeExists)
@@ -362,6 +368,9 @@ func (m *model) checkBounds(name string, l *lifetime, all []leat.Record, gone in
 	}
 	if gone > 0 {
 		m.done["trimmed"]++
+	}
+	if l.adopted {
+		gone = 0
 	}
 	n, now := int64(len(all)), m.c.Now()
 	switch last := gone - 1; {

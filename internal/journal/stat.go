@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
 )
 
 // A Meta is what there is to say of a stream.
@@ -20,6 +21,10 @@ type Meta struct {
 	// Last is the offset of the newest entry that there ever was, the start
 	// if there was none.
 	Last leat.Offset
+
+	// Mark names this state of the stream: it is Last, or where the stream was
+	// made if there is nothing in it. See Continues.
+	Mark leat.Offset
 
 	// Records counts the records that are retained, without an end.
 	Records int64
@@ -58,6 +63,7 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	m := Meta{
 		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
 		Records: info.Records, Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
+		Mark: j.st.Epochs().Offset(max(v.last, v.id)),
 	}
 	content := info.Bytes
 	if v.over != "" {
@@ -74,6 +80,15 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	// All of it is of one moment, whatever is trimmed meanwhile.
 	m.Start = m.End - content
 	return m, nil
+}
+
+// Continues reports whether a stream that had the Mark given has become the one
+// that m is of by appending and trimming alone: then each byte that both have is
+// the same. It has not if it was made anew, if the store lost the end of its log
+// and took other records in its place, or if it is another store's.
+func (j *Journal) Continues(m Meta, mark leat.Offset) bool {
+	_, loss := j.st.Epochs().Resolve(mark, m.Mark.Seq)
+	return loss == store.LossNone && mark.Seq >= m.ID
 }
 
 // Seek returns the record that has a byte of the content of the stream that m is

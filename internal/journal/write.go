@@ -87,8 +87,9 @@ func (j *Journal) written(last uint64, end int64) Written {
 
 // Create makes a stream with the configuration given, and does the Write to it.
 // It reports whether it did. A stream that is there with the same configuration,
-// and has ended if the Write ends it, is left as it is; any other is an error
-// with leat.CodeExists.
+// and has ended if the Write ends it, is left as it is, and one that a publish has
+// made is kept by the configuration from now on; any other is an error with
+// leat.CodeExists.
 func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, written Written, err error) {
 	typ, err := parseContentType(orText(c.ContentType, typeBinary))
 	if err == nil {
@@ -106,19 +107,28 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		return false, Written{}, err
 	}
 	defer j.release(s)
+	var was view
 	sub, now, err := j.do(ctx, s, task{make: true, prepare: func(v view) (*submission, error) {
-		if v.exists() {
-			return nil, j.differs(v, c, w)
-		}
+		was = v
 		sub := newSubmission(s, v)
-		sub.typ, sub.create = typ, &c
-		return j.prepareWrite(sub, w)
+		sub.create = &c
+		switch {
+		case !v.exists():
+			sub.typ = typ
+			return j.prepareWrite(sub, w)
+		case v.config == nil && sameStream(v, c, w) == "":
+			sub.whole = true // a topic that is now kept on purpose
+			return sub, nil
+		}
+		return nil, j.differs(v, c, w)
 	}})
 	switch {
 	case err != nil:
 		return false, Written{}, err
 	case sub == nil:
 		return false, j.written(now.last, now.end), nil
+	case !sub.made:
+		return false, j.written(was.last, was.end), nil
 	}
 	return true, sub.written, nil
 }
@@ -130,25 +140,25 @@ func orText(s, normal string) string {
 	return s
 }
 
+// sameStream returns in what the stream that is there is not the one asked for,
+// whatever it is kept by; empty if in nothing.
+func sameStream(v view, c Config, w Write) string {
+	switch {
+	case v.typ.essence != storedType(c.ContentType).essence:
+		return "it holds " + v.typ.text
+	case v.over == w.End:
+		return ""
+	case v.over == "":
+		return "it is open"
+	}
+	return "it has ended (" + string(v.over) + ")"
+}
+
 // differs returns an error unless the stream that is there is the one asked for.
 func (j *Journal) differs(v view, c Config, w Write) error {
-	has := Config{ContentType: v.typ.text}
-	if v.config != nil {
-		has = *v.config
-	}
-	what := ""
-	switch {
-	case storedType(has.ContentType).essence != storedType(c.ContentType).essence:
-		what = "it holds " + has.ContentType
-	case v.over != w.End:
-		what = "it is open"
-		if v.over != "" {
-			what = "it has ended (" + string(v.over) + ")"
-		}
-	default:
-		if c.ContentType = has.ContentType; !has.equal(&c) {
-			what = "it is kept in another way"
-		}
+	what := sameStream(v, c, w)
+	if c.ContentType = v.typ.text; what == "" && (v.config == nil || !v.config.equal(&c)) {
+		what = "it is kept in another way"
 	}
 	if what == "" {
 		return nil

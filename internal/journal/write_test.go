@@ -239,6 +239,36 @@ func TestCreateEnded(t *testing.T) {
 	})
 }
 
+// A topic that is then made on purpose is kept by that configuration, and loses
+// nothing: not by its age as a topic, and only as the bounds say.
+func TestCreateAdoptsATopic(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: time.Hour}})
+		ctx := context.Background()
+		first := must(t, j, text("a", "one"))[0]
+		_, _, err := j.Create(ctx, Config{ContentType: "application/json"}, Write{Stream: "a"})
+		wantCode(t, err, leat.CodeExists)
+		keep := Config{ContentType: "text/plain; charset=utf-8", TTL: 24 * time.Hour}
+		made, w, err := j.Create(ctx, keep, Write{Stream: "a", Appends: []Append{text("", "not again")}})
+		if made || err != nil || w.Last != first.Offset {
+			t.Fatalf("made %v, %+v, %v", made, w, err)
+		}
+		c.add(12 * time.Hour)
+		if err := j.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		m, err := j.Stat(ctx, "a", false)
+		if err != nil || m.Records != 1 || m.Config == nil || m.Config.TTL != keep.TTL {
+			t.Errorf("%+v, %v", m, err)
+		}
+		_, _, err = j.Create(ctx, Config{ContentType: "text/plain"}, Write{Stream: "a"})
+		wantCode(t, err, leat.CodeExists)
+		c.add(13 * time.Hour)
+		_, err = j.Stat(ctx, "a", false)
+		wantCode(t, err, leat.CodeNotFound)
+	})
+}
+
 // What a refusal or a repeated Create says is true of the store, not of what was
 // true before another process came.
 func TestCreateAfterAnother(t *testing.T) {

@@ -82,19 +82,28 @@ func (l *Live) fill() {
 	}
 }
 
+// readPage reads a page and what is gone behind its beginning. A store that has
+// forgotten when a stream lost what may tell of a removal that came after the
+// batch was read. Then the batch is read again: it shows nothing of that removal,
+// and of others that came before it nobody has told.
 func (l *Live) readPage(w want) (*page, error) {
-	b, err := l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
-	if err != nil {
-		return nil, err
-	}
-	p := &page{after: w.after, through: b.Next, order: b.Order, lost: w.lost}
-	if b.Order > 0 && !w.lost.covers(w.after, b.Order) {
-		removed, err := l.store.Removed(l.ctx, w.feed.filter, w.after, 0, b.Order)
+	for {
+		b, err := l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
 		if err != nil {
 			return nil, err
 		}
-		p.lost = newRemovals(w.after, b.Order, removed)
+		p := &page{after: w.after, through: b.Next, order: b.Order, lost: w.lost}
+		if b.Order > 0 && !w.lost.covers(w.after, b.Order) {
+			removed, err := l.store.Removed(l.ctx, w.feed.filter, w.after, 0, b.Order)
+			if err != nil {
+				return nil, err
+			}
+			p.lost = newRemovals(w.after, b.Order, removed)
+			if p.lost.newest > b.Order {
+				continue
+			}
+		}
+		p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
+		return p, nil
 	}
-	p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
-	return p, nil
 }

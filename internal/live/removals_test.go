@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -326,5 +328,44 @@ func TestMissing(t *testing.T) {
 				t.Errorf("after %d nothing is missing, got %v and error %v", at, m, err)
 			}
 		}
+	})
+}
+
+// A generous store tells of all removals of one stream, whatever it is asked: it
+// has forgotten which were when. Before it tells for the first time something
+// else is removed.
+type generous struct {
+	store.Store
+	stream *leat.Filter
+	once   sync.Once
+	before func()
+}
+
+func (g *generous) Removed(ctx context.Context, f *leat.Filter, after, since, until uint64) ([]store.Removed, error) {
+	g.once.Do(g.before)
+	told, err := g.Store.Removed(ctx, f, after, since, until)
+	if err != nil {
+		return nil, err
+	}
+	told = slices.DeleteFunc(told, func(rm store.Removed) bool { return g.stream.Match(rm.Stream) })
+	more, err := g.Store.Removed(ctx, g.stream, after, since, math.MaxUint64)
+	return append(told, more...), err
+}
+
+// "A gap may be told early, but never not": neither when a store tells of a later
+// removal than it was asked about, of which the batch that it goes with shows
+// nothing. Whatever else was removed by then is told as well.
+func TestGapIsToldBesideOneThatIsEarly(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		r := fillLog(t, st, 20, tenth, "a", "b")
+		trim(t, st, r[2])
+		g := &generous{Store: st, stream: filter(t, "b"), before: func() {
+			trim(t, st, r[10])
+			trim(t, st, r[15])
+		}}
+		l := start(t, g, nil, live.Options{})
+		c := join(t, l, filter(t, "a", "b"), plain{}, after(r[4]))
+		wantMissing(t, c.wantGap(), r[10], r[15])
+		c.want(r[12], r[14], r[16], r[17], r[18], r[19])
 	})
 }

@@ -104,7 +104,18 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 		c.close(enc) // only a page that is full can go
 	}
 	c.evict(nil)
-	return e.page.Frame(r.Offset.Seq, start, n)
+	return frameOf(e.page, enc, r, start, n)
+}
+
+// frameOf returns the frame of r. Where frames are the content of a stream and
+// nothing tells them apart, that of its beginning is marked: the name may have been
+// made anew, and then its bytes do not go with those before.
+func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) frame.Frame {
+	f := p.Frame(r.Offset.Seq, start, n)
+	if r.Pos == 0 && (enc == Bytes || enc == Elements) {
+		f = f.Beginning()
+	}
+	return f
 }
 
 func (c *Cache) openPage(enc frame.Encoding) *entry {
@@ -199,7 +210,7 @@ func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []fra
 	frames = make([]frame.Frame, len(records))
 	start := 0
 	for i := range records {
-		frames[i] = e.page.Frame(records[i].Offset.Seq, start, ends[i]-start)
+		frames[i] = frameOf(e.page, enc, &records[i], start, ends[i]-start)
 		start = ends[i]
 	}
 	c.evict(e)

@@ -82,10 +82,18 @@ type Reading struct {
 	// Status is that of the answer. 0: 200.
 	Status int
 
+	// Within says that Start is not at the beginning of the stream's content. A
+	// form that cannot tell has content of one stream only.
+	Within bool
+
 	// Limit is the number of bytes of frames after which the answer ends,
 	// wherever in a record that is. 0: none. An answer of no bytes needs no
 	// reader.
 	Limit int64
+
+	// Broken says that what there is broke off: the answer is cut even after
+	// all of it was sent, so that it does not look complete.
+	Broken bool
 }
 
 // Resolve finds where a reader begins that asks for a. The error is of the
@@ -118,8 +126,11 @@ func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
 	if err != nil || missing == nil {
 		return err
 	}
-	e := gapRefused(rd.Asked, next, render.ReasonTrimmed)
-	return e.With("topics", gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false).Topics)
+	gap := gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false)
+	if len(gap.Topics) == 0 {
+		gap = gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, true) // all of them were deleted
+	}
+	return gapRefused(rd.Asked, next, gap.Reason).With("topics", gap.Topics)
 }
 
 func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
@@ -161,7 +172,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 	return &session{
 		Reader: reader,
 		host:   h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
-		limited: rd.Limit != 0, left: rd.Limit, id: rd.Start.After, loss: rd.Loss,
+		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
 
@@ -181,11 +192,12 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 // Stream sends a reader what it is due until the connection ends. header fills in
 // the header; it is not called for a reader that has seen the end of all it asks
 // for: that is answered 204, which makes an EventSource stop. An answer that stops
-// before its end, in a form that cannot say so, is cut.
+// before its end, in a form that cannot say so, is cut. A request with HEAD is
+// answered with the header alone.
 //
 // Stream returns at once if the connection could be given to a loop.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
-	if h.o.Loops != nil && rd.Limit == 0 && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
+	if h.o.Loops != nil && rd.Limit == 0 && !rd.Broken && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
 		return
 	}
 	bell := socket.NewBell()
@@ -196,6 +208,9 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	defer ses.Close()
 	header(w.Header())
 	w.WriteHeader(rd.status())
+	if r.Method == http.MethodHead {
+		return
+	}
 	reason := h.o.Writer.Serve(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
@@ -208,13 +223,25 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	switch {
 	case reason == socket.ReasonCut:
 	case reason == socket.ReasonShutdown && !rd.Form.Tells():
-	case reason == socket.ReasonEnded && len(rd.Tail) > 0:
+	case reason == socket.ReasonEnded:
 		_, _ = w.Write(rd.Tail) // the client may be gone
-		return
+		if !rd.Broken {
+			return
+		}
 	default:
 		return
 	}
-	panic(http.ErrAbortHandler) // so that it does not look like an end
+	Abort(w)
+}
+
+// Abort ends an answer so that it does not look complete: HTTP/1 without the last
+// chunk, HTTP/2 with a reset. What was written arrives, unless the client takes
+// nothing for a while. It does not return.
+func Abort(w http.ResponseWriter) {
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	_ = rc.Flush()
+	panic(http.ErrAbortHandler)
 }
 
 // giveAway is Stream for a connection that is taken over from the HTTP server. It

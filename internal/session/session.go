@@ -32,6 +32,7 @@ type session struct {
 	beat     Beat
 	gapError bool // end instead of going on after a gap
 	limited  bool // end after left bytes of frames
+	within   bool // what was given or passed is content of a stream
 	ended    bool
 }
 
@@ -47,6 +48,9 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	}
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
+		if s.within && !s.form.Tells() && out.Beginning() {
+			return socket.Cut // another stream of that name: its bytes do not go with these
+		}
 		s.trim(out)
 		return socket.Due
 	case live.Gap:
@@ -92,6 +96,7 @@ func (s *session) Advance(out *frame.Ranges, n int) {
 	before := s.After()
 	s.Reader.Advance(out, n)
 	s.left -= int64(n)
+	s.within = s.within || n > 0
 	if after := s.After(); after != before {
 		s.id = after // the last event's
 	}

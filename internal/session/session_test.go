@@ -210,8 +210,8 @@ func TestEndIsAFrame(t *testing.T) {
 	inBubble(t, func(t *testing.T, k *kit) {
 		k.add("a", text("abc"), leat.Record{Kind: leat.KindEnd, Type: "complete"})
 		b := k.add("b", text("def"))
-		raw := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Raw, Heartbeat: time.Second, Limit: 6})
-		raw.want(t, "bytes", "abcdef", nil)
+		raw := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second})
+		raw.want(t, "bytes", "abc", nil)
 		lines := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Lines, Heartbeat: time.Hour})
 		k.o.Writer.Shutdown(0)
 		if err := <-lines.end; err != nil {

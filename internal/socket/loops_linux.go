@@ -462,8 +462,8 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 		// meanwhile has the connection.
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
 	}
-	if why == ReasonEnded || why == ReasonShutdown {
-		discard(c.fd)
+	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown {
+		discard(c.fd) // what was written arrives
 	}
 	_ = unix.Close(c.fd)
 	c.fd = -1

@@ -48,7 +48,8 @@ type pump struct {
 	private []byte // of our own, to be sent first: the head, a block, a chunk's edge
 	left    int    // bytes of frames that belong to the chunk that is being sent
 	last    bool   // behind private there is nothing more
-	parting bool   // the farewell is due, as soon as it can be sent
+	parting bool   // the farewell is due: after one more write, as soon as it can be sent
+	parted  bool   // that write was made
 	moved   bool   // something was written since this was looked at
 }
 
@@ -131,9 +132,10 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 	}
 	switch p.source.Peek(&s.ranges, p.size()) {
 	case Due:
-		if p.parting && p.between() {
+		if p.parted && p.between() {
 			return 0, p.part(s), nil
 		}
+		p.parted = p.parting
 		n, err := p.write(to, s)
 		return n, unready, err
 	case Notice:
@@ -155,12 +157,12 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 }
 
 // size is how much to peek at: the rest of a chunk, or what makes a good write. Who
-// parts is sent no frame more than the one that was begun.
+// has parted is sent no frame more than the one that was begun.
 func (p *pump) size() int {
 	switch {
 	case p.left > 0:
 		return p.left
-	case p.parting:
+	case p.parted:
 		return 1
 	}
 	return writeSize

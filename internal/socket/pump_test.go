@@ -233,8 +233,8 @@ func FuzzPumpAgainstWriter(f *testing.F) {
 	})
 }
 
-// A farewell stands behind the frame that was begun, however slowly that is taken, and
-// before the next. In the middle of a frame whose rest does not come there is none.
+// A farewell stands behind one more write and the frame that was begun, however slowly
+// that is taken, and before the next. In the middle of a frame whose rest does not come there is none.
 func TestPumpParts(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -243,7 +243,7 @@ func TestPumpParts(t *testing.T) {
 		want  string
 		state progress
 	}{
-		{"before the first frame", 0, false, "<head>", ended},
+		{"before the first frame", 0, false, "<head>" + strings.Repeat("x", 1000), ended},
 		{"in a frame", 100, false, "<head>" + strings.Repeat("x", 1000), ended},
 		{"in a torn frame", 100, true, "<head>" + strings.Repeat("x", 95), cut},
 	} {

@@ -26,7 +26,8 @@ type Source interface {
 type Count struct {
 	Count      int          `json:"count"`
 	Duplicates int          `json:"duplicates,omitempty"`
-	Last       *leat.Offset `json:"last,omitempty"` // of the last record, nil if there was none
+	Bytes      *int64       `json:"bytes,omitempty"` // of the body, that were stored; for bytes that are cut
+	Last       *leat.Offset `json:"last,omitempty"`  // of the last record, nil if there was none
 }
 
 // Store appends what a source has as it arrives, those records that arrived
@@ -55,9 +56,11 @@ func Store(ctx context.Context, j *journal.Journal, from Source, complete func(*
 	}
 }
 
-// StoreChunks is Store for bytes that are cut where they come to a halt.
+// StoreChunks is Store for bytes that are cut where they come to a halt. The Count
+// and an error say how many bytes of the body were stored: all before that one.
 func StoreChunks(ctx context.Context, j *journal.Journal, from *ingest.Chunks, complete func(*journal.Append)) (Count, error) {
-	var c Count
+	bytes := int64(0)
+	c := Count{Bytes: &bytes}
 	for {
 		a, readErr := from.Next()
 		switch {
@@ -72,6 +75,7 @@ func StoreChunks(ctx context.Context, j *journal.Journal, from *ingest.Chunks, c
 			return c, c.Explain(err)
 		}
 		c.add(got[0])
+		bytes += int64(len(a.Data))
 	}
 }
 
@@ -91,6 +95,9 @@ func (c *Count) Explain(err error) error {
 	e.With("count", c.Count)
 	if c.Duplicates > 0 {
 		e.With("duplicates", c.Duplicates)
+	}
+	if c.Bytes != nil {
+		e.With("bytes", *c.Bytes)
 	}
 	if c.Last != nil {
 		e.With("last", *c.Last)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,12 +18,15 @@ func (s *Store) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := s.Health(); err != nil {
+	if err := s.alive(); err != nil {
 		return nil, err
 	}
 	r := &request{txs: txs, outcomes: make([]outcome, len(txs)), done: make(chan struct{})}
 	if err := s.admit(r); err != nil {
 		return nil, err
+	}
+	if err := s.roomy(); err != nil {
+		refuseGrowth(r, err)
 	}
 	if len(txs) == 0 {
 		return nil, nil
@@ -38,6 +42,18 @@ func (s *Store) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, err
 		}
 	}
 	return results, nil
+}
+
+// refuseGrowth refuses the transactions that make streams or append content. The
+// others go on: they take next to nothing, and without them no stream could be
+// deleted to make room.
+func refuseGrowth(r *request, err error) {
+	for i, tx := range r.txs {
+		content := func(rec leat.Record) bool { return rec.Kind != leat.KindEnd }
+		if tx.Version == 0 || slices.ContainsFunc(tx.Records, content) {
+			r.outcomes[i].err = err
+		}
+	}
 }
 
 // stamp sets what the committer has assigned to records. The caller's

@@ -42,7 +42,7 @@
 // the cause is gone, is the way back. The process is never ended, although
 // Pebble would like to.
 //
-// With Options.MinFree it need not come to that: commits are refused while
+// With Options.MinFree it need not come to that: content is refused while
 // there still is room for what frees some, and go on when there is.
 //
 // A record of the write-ahead log is checksummed. After a crash the torn tail

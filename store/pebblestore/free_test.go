@@ -33,8 +33,8 @@ func (fs *scarce) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: uint64(free), TotalBytes: 1 << 40, UsedBytes: 1 << 30}, nil
 }
 
-// MinFree: "With fewer each is refused with CodeStoreFull, and Health says so,
-// until there is room again; Trim and Drop go on."
+// MinFree: "With fewer each such Tx is refused with CodeStoreFull, and Health says so,
+// until there is room again; what ends or deletes streams, Trim and Drop go on."
 func TestMinFree(t *testing.T) {
 	const least = 1 << 20
 	fs := &scarce{FS: vfs.NewMem(), t: t}
@@ -58,12 +58,15 @@ func TestMinFree(t *testing.T) {
 			head, kept := s.Head(), payloads(t, s, "t")
 			refused("Commit", add("s"))
 			refused("Commit again", add("new"))
-			refused("Commit without records", commitOne(s, store.Tx{Stream: "t", Version: version(t, s, "t")}))
+			refused("Commit that makes a stream", commitOne(s, store.Tx{Stream: "new"}))
 			refused("Health", s.Health())
 			equal(t, "head", s.Head(), head)
 			equal(t, "stream", payloads(t, s, "t"), kept)
 			equal(t, "a stream that was not made", version(t, s, "new"), 0)
 		}
+		// What is to be deleted can be.
+		must(t, commitOne(s, store.Tx{Stream: "t", Version: version(t, s, "t"), State: []store.Entry{{Key: "end", Value: []byte("deleted")}}}))
+		must(t, commitOne(s, store.Tx{Stream: "t", Version: version(t, s, "t"), Records: []leat.Record{{Stream: "t", Kind: leat.KindEnd, Type: "deleted"}}}))
 		size := s.Size()
 		must(t, s.Trim(background, "t", s.Head()-1))
 		must(t, storetest.Drop(background, s, "s"))

@@ -53,9 +53,10 @@ type Options struct {
 	// 500.
 	MaxOpenFiles int
 
-	// MinFree is how many bytes must be free on the file system for a Commit.
-	// With fewer each is refused with CodeStoreFull, and Health says so, until
-	// there is room again; Trim and Drop go on. The default is none.
+	// MinFree is how many bytes must be free on the file system to make a
+	// stream or to append content. With fewer each such Tx is refused with
+	// CodeStoreFull, and Health says so, until there is room again; what ends
+	// or deletes streams, Trim and Drop go on. The default is none.
 	MinFree int64
 
 	// For tests; 0 means the constants of these names.

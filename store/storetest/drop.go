@@ -74,7 +74,7 @@ func (k *kit) dropAt(name string, version uint64) {
 // Commit that was acknowledged is never dropped by somebody who did not know
 // of it.
 func testDropAgainstCommit(k *kit) {
-	const enough = 10
+	const enough = 50
 	var stored []leat.Record
 	commits, drops := 0, 0
 	for round := 0; commits < enough || drops < enough; round++ {

@@ -20,8 +20,10 @@ type published struct {
 
 // publish answers POST /events.
 func (s *Surface) publish(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.takeBody(w, r)
+	in := upload.NewBody(w, r, s.o.BodyTimeout)
+	answer, err := s.takeBody(r, in)
 	if err != nil {
+		in.Leave()
 		surface.WriteError(w, r, s.o.Logger, err)
 		return
 	}
@@ -29,12 +31,11 @@ func (s *Surface) publish(w http.ResponseWriter, r *http.Request) {
 }
 
 // takeBody reads and stores what the request has, and returns the answer.
-func (s *Surface) takeBody(w http.ResponseWriter, r *http.Request) (answer any, err error) {
+func (s *Surface) takeBody(r *http.Request, in *upload.Body) (answer any, err error) {
 	q, err := parseQuery(r)
 	if err != nil {
 		return nil, err
 	}
-	in := upload.NewBody(w, r, s.o.BodyTimeout)
 	body := in.Ingest(r, s.o.Journal.MaxRecord())
 	if q.Has("topic") {
 		return s.publishTo(r, q, body)

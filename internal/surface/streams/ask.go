@@ -2,6 +2,7 @@ package streams
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -11,13 +12,19 @@ import (
 )
 
 func badField(name, value, why, advice string) error {
-	return leat.Errorf(leat.CodeInvalidParameter, "%s: %.64s is not understood: %s", name, value, why).Advise(advice)
+	return leat.Errorf(leat.CodeInvalidParameter, "%s: %.64q is not understood: %s", name, value, why).Advise(advice)
+}
+
+// field returns the value of a field that has one. If a head has it twice, that
+// is what a list of both would be, which is no value of such a field.
+func field(h http.Header, name string) string {
+	return strings.TrimSpace(strings.Join(h.Values(name), ", "))
 }
 
 // configOf returns the configuration that the head of a request asks for.
 func configOf(h http.Header) (c journal.Config, err error) {
-	c.ContentType = h.Get("Content-Type")
-	ttl, expires := h.Get(fieldTTL), h.Get(fieldExpires)
+	c.ContentType = ownType(h.Get("Content-Type"))
+	ttl, expires := field(h, fieldTTL), field(h, fieldExpires)
 	if ttl != "" && expires != "" {
 		return c, badField(fieldExpires, expires, "there is a "+fieldTTL+" too", "Send one of the two.")
 	}
@@ -30,13 +37,17 @@ func configOf(h http.Header) (c journal.Config, err error) {
 		c.TTL = max(time.Duration(seconds)*time.Second, 1)
 	}
 	if expires != "" {
-		if c.Expires, err = time.Parse(time.RFC3339Nano, expires); err != nil {
+		if c.Expires, err = time.Parse(time.RFC3339, expires); err != nil || !rfc3339.MatchString(expires) {
 			return c, badField(fieldExpires, expires, "it is no date and time of RFC 3339", "Send one such as 2026-12-31T23:59:59Z.")
 		}
 	}
 	c.Retention, err = parseRetention(h.Values(fieldRetain))
 	return c, err
 }
+
+// rfc3339 is what time.Parse lets pass with less than the format asks for: an hour
+// of one digit, a comma before the fraction.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
 // maxSeconds is the longest time that can be asked for: 100 years.
 const maxSeconds = 100 * 366 * 24 * 60 * 60
@@ -51,8 +62,8 @@ func parseRetention(values []string) (r journal.Retention, err error) {
 	}
 	for part := range strings.SplitSeq(text, ",") {
 		key, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
-		n, err := strconv.ParseUint(value, 10, 50) // an integer of a structured field has 15 digits
-		if err != nil || n == 0 {
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil || n == 0 || len(value) > 15 { // an integer of a structured field has 15 digits
 			return r, badField(fieldRetain, text, "the bound "+strconv.Quote(key)+" is no positive integer", retentionAdvice)
 		}
 		switch key {
@@ -92,52 +103,52 @@ type ending struct {
 	reason string
 }
 
-// endingOf reads Stream-Closed, which counts only as true, and Leat-End: a token
-// with an optional parameter reason (RFC 9651, section 3.3), for example
-// error; reason="disk full".
+const endAdvice = "Send for example " + fieldEnd + `: aborted, or ` + fieldEnd + `: error; reason="disk full".`
+
+// endingOf reads Stream-Closed, which counts only as true, and Leat-End.
 func endingOf(h http.Header) (e ending, err error) {
-	if !strings.EqualFold(h.Get(fieldClosed), "true") {
-		if text := h.Get(fieldEnd); text != "" {
+	text := field(h, fieldEnd)
+	if !strings.EqualFold(field(h, fieldClosed), "true") {
+		if text != "" {
 			return e, badField(fieldEnd, text, "it says how the stream ends, and it does not", "Send "+fieldClosed+": true as well.")
 		}
 		return e, nil
 	}
-	text := strings.TrimSpace(h.Get(fieldEnd))
 	if text == "" {
 		return ending{state: leat.EndComplete}, nil
 	}
-	state, rest, more := strings.Cut(text, ";")
-	e.state = leat.EndState(strings.TrimSpace(state))
-	if more {
-		quoted, ok := strings.CutPrefix(strings.TrimSpace(rest), "reason=")
-		if e.reason, ok = unquote(quoted, ok); !ok {
-			return e, badField(fieldEnd, text, "what follows the state is no reason", `Send for example `+fieldEnd+`: error; reason="disk full".`)
-		}
-	}
+	e, ok := parseEnd(text)
 	switch e.state {
 	case leat.EndComplete, leat.EndAborted, leat.EndError:
-		return e, nil
+	default:
+		return e, badField(fieldEnd, text, "there is no such way to end", "Send complete, aborted or error.")
 	}
-	return e, badField(fieldEnd, text, "there is no such way to end", "Send complete, aborted or error.")
+	if !ok {
+		return e, badField(fieldEnd, text, "what follows the state is no reason", endAdvice)
+	}
+	return e, nil
 }
 
-// unquote reads a string of a structured field: printable ASCII between quotation
-// marks, with \" and \\ for these two.
-func unquote(text string, ok bool) (string, bool) {
-	if !ok || len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' {
-		return "", false
+// parseEnd reads a token with an optional parameter reason (RFC 9651, section
+// 3.3): a string, or a display string if it is not in ASCII.
+func parseEnd(text string) (e ending, ok bool) {
+	state, rest, more := strings.Cut(text, ";")
+	e.state = leat.EndState(strings.TrimRight(state, " "))
+	if !more {
+		return e, true
 	}
-	text = text[1 : len(text)-1]
-	out := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\') {
-			i++
-			c = text[i]
-		} else if c == '"' || c == '\\' || c < 0x20 || c > 0x7e {
-			return "", false
-		}
-		out = append(out, c)
+	value, ok := strings.CutPrefix(strings.TrimLeft(rest, " "), "reason=")
+	if !ok {
+		return e, false
 	}
-	return string(out), true
+	e.reason, ok = parseText(value)
+	return e, ok
+}
+
+// formatEnd writes what parseEnd reads.
+func formatEnd(e ending) string {
+	if e.reason == "" {
+		return string(e.state)
+	}
+	return string(e.state) + "; reason=" + formatText(e.reason)
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/upload"
 )
 
 // read answers GET and HEAD.
-func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) error {
+func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, _ *upload.Body) error {
 	q, err := surface.ParseQuery(r)
 	if err != nil {
 		return err
@@ -24,22 +25,33 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) erro
 			return surface.InvalidParameter(name, q.Get(name), "It belongs to the Durable Streams protocol, which this version does not speak yet. from= says where to begin, Accept or as= in which form to read.")
 		}
 	}
-	m, err := s.o.Journal.Stat(r.Context(), name, r.Method == http.MethodGet)
-	gone := err
-	if err != nil && leat.CodeOf(err) != leat.CodeNotFound {
+	follow, err := surface.ParseFlag(q, "follow")
+	if err != nil {
 		return err
 	}
 	w.Header().Add("Vary", "Accept")
-	form, contentType, err := formOf(r, q, m)
-	switch {
-	case gone != nil && (err != nil || form == nil):
-		return gone
-	case err != nil:
-		return err
-	case form != nil:
-		return s.readLive(w, r, q, name, form, contentType, gone)
+	use := r.Method == http.MethodGet
+	for before := (journal.Meta{}); ; use = false {
+		m, gone := s.o.Journal.Stat(r.Context(), name, use)
+		if gone != nil && leat.CodeOf(gone) != leat.CodeNotFound {
+			return gone
+		}
+		form, contentType, err := formOf(r, q, m)
+		switch {
+		case gone != nil && (err != nil || form == nil):
+			return gone
+		case err != nil:
+			return err
+		case form != nil:
+			return s.readLive(w, r, q, name, form, contentType, gone)
+		}
+		err = s.readContent(w, r, m, follow)
+		if leat.CodeOf(err) != leat.CodeGap || m.ID == before.ID && m.Start == before.Start {
+			explain(w.Header(), m, err)
+			return err
+		}
+		before = m // perhaps it was trimmed between two looks: then what there is now is the answer
 	}
-	return s.readContent(w, r, q, m)
 }
 
 // formOf returns the form in which the records of a stream are asked for, and its
@@ -69,7 +81,8 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Method == http.MethodGet {
 		w.Header().Add("Vary", "Accept")
 		q, _ := surface.ParseQuery(r) // what could be read of it
-		_, contentType, _ = formOf(r, q, journal.Meta{})
+		// Who takes anything gets bytes, and must not take an event for some.
+		_, contentType, _ = formOf(r, q, journal.Meta{ContentType: "application/octet-stream"})
 	}
 	s.o.Host.TurnAway(w, r, contentType, err)
 }
@@ -91,11 +104,7 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodHead {
-		surface.StreamHeader(w.Header(), contentType)
-		return nil
-	}
-	if s.o.Host.Full() {
+	if r.Method != http.MethodHead && s.o.Host.Full() {
 		s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
 		return nil
 	}
@@ -108,47 +117,92 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 	return nil
 }
 
+// content is what is sent of the bytes of a stream.
+type content struct {
+	meta    journal.Meta
+	bounds  bounds
+	reading session.Reading
+	ranges  string // the field Accept-Ranges
+}
+
 // readContent sends the bytes of a stream: all there are, those of a range, or on
 // and on.
-func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, q url.Values, m journal.Meta) error {
-	follow, err := surface.ParseFlag(q, "follow")
-	if err != nil {
-		return err
+func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) error {
+	if m.Kind == leat.KindJSON && follow {
+		return surface.InvalidParameter("follow", "1", "A JSON array has no end to wait for; ask for as=ndjson or as=sse.")
 	}
 	h := w.Header()
-	h.Set("ETag", tagOf(m).String())
+	if !follow && tagOf(m).matches(r.Header.Values("If-None-Match")) {
+		h.Set("ETag", tagOf(m).String())
+		h.Set("Cache-Control", "no-cache")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	c := &content{meta: m}
+	find := s.findBytes
 	if m.Kind == leat.KindJSON {
-		return s.readArray(w, r, m, follow)
+		find = s.findElements
 	}
-	h.Set("Accept-Ranges", "bytes")
-	if tagOf(m).matches(r.Header.Values("If-None-Match")) && !follow {
-		return notModified(w)
-	}
-	b, err := boundsOf(m, r.Header.Get("Range"), r.Header.Get("If-Range"), follow)
-	if err != nil {
-		h.Del("ETag")
-		if leat.CodeOf(err) == leat.CodeRange {
-			h.Set("Content-Range", "bytes */"+strconv.FormatInt(m.End, 10))
-		}
+	if err := find(r, c, follow); err != nil {
 		return err
 	}
-	start, err := s.startAt(r, m, b.start)
-	if err != nil {
+	return s.send(w, r, c)
+}
+
+// explain sets what a reader needs to know of a stream that does not have the bytes
+// it asks for.
+func explain(h http.Header, m journal.Meta, err error) {
+	switch leat.CodeOf(err) {
+	case leat.CodeRange:
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(m.End, 10))
+		setMeta(h, m)
+	case leat.CodeGap:
+		setMeta(h, m)
+	}
+}
+
+// findBytes finds the bytes that a request asks for.
+func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error) {
+	ranges, ifRange := r.Header.Values("Range"), r.Header.Get("If-Range")
+	rng := ""
+	if len(ranges) == 1 && (ifRange == "" || s.continues(c.meta, ifRange)) {
+		rng = ranges[0]
+	}
+	if c.bounds, err = boundsOf(c.meta, rng, ifRange != "", follow); err != nil {
 		return err
 	}
-	reading := &session.Reading{Form: render.Raw, Start: start, Limit: b.end - b.start}
-	// A stream that broke off must not look complete: there is no length, and
-	// its last byte is followed by no end.
-	broken := m.Over != "" && m.Over != leat.EndComplete && b.end == m.End
-	if b.live || broken {
-		reading.Limit = 0
+	c.ranges = "bytes"
+	c.reading = session.Reading{Form: render.Raw, Limit: c.bounds.end - c.bounds.start, Within: c.bounds.start > 0}
+	if c.bounds.live {
+		c.reading.Limit = 0
 	}
-	status := http.StatusOK
-	if b.partial {
-		h.Set("Content-Range", b.text)
-		status = http.StatusPartialContent
+	c.reading.Start, err = s.startAt(r, c.meta, c.bounds.start)
+	return err
+}
+
+// continues reports whether the stream has every byte that it had under the tag in
+// an If-Range, but for those that were trimmed: appending keeps every prefix, so
+// what a later request gets is exactly what comes next. A date never matches:
+// there is none.
+func (s *Surface) continues(m journal.Meta, ifRange string) bool {
+	t, ok := parseTag(ifRange)
+	return ok && t.end <= m.End && s.o.Journal.Continues(m, t.mark)
+}
+
+// findElements finds the records of a JSON stream, which are sent as an array.
+func (s *Surface) findElements(r *http.Request, c *content, _ bool) (err error) {
+	m := c.meta
+	c.ranges = "none"
+	c.bounds = bounds{start: m.Start, end: m.End, broken: m.Over != "" && m.Over != leat.EndComplete}
+	c.reading = session.Reading{Form: render.Array, Head: []byte("["), Tail: []byte("]"), Within: m.Start > 0}
+	if m.Records == 0 {
+		return nil
 	}
-	return s.send(w, r, m, reading, status, b.end == b.start && !b.live && !broken)
+	// Each element has a comma in front; that of the first is sent already.
+	c.reading.Limit = m.End - m.Start + m.Records - 1
+	c.reading.Start, err = s.startAt(r, m, m.Start)
+	c.reading.Start.Sent = 1
+	return err
 }
 
 // startAt returns the start of a reader of bytes.
@@ -160,65 +214,66 @@ func (s *Surface) startAt(r *http.Request, m journal.Meta, pos int64) (live.Star
 	if seq == 0 {
 		// Never from position 0, where what was removed is no gap: a stream
 		// that has no record yet begins after it was made.
-		return live.Start{After: max(m.Last.Seq, m.ID)}, nil
+		return live.Start{After: m.Mark.Seq}, nil
 	}
 	return live.Start{After: seq - 1, Next: seq, Sent: int(pos - start)}, nil
 }
 
-// readArray sends the records of a JSON stream as an array.
-func (s *Surface) readArray(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) error {
-	h := w.Header()
-	h.Set("Accept-Ranges", "none")
-	if follow {
-		return surface.InvalidParameter("follow", "1", "A JSON array has no end to wait for; ask for as=ndjson or as=sse.")
-	}
-	if tagOf(m).matches(r.Header.Values("If-None-Match")) {
-		return notModified(w)
-	}
-	reading := &session.Reading{Form: render.Array, Head: []byte("["), Tail: []byte("]")}
-	if n := m.Records; n > 0 {
-		// Each element has a comma in front; that of the first is sent already.
-		reading.Limit = m.End - m.Start + n - 1
-		start, err := s.startAt(r, m, m.Start)
-		if err != nil {
-			return err
-		}
-		start.Sent = 1
-		reading.Start = start
-	}
-	return s.send(w, r, m, reading, http.StatusOK, m.Records == 0)
+// header writes the header of the answer.
+func (c *content) header(w http.ResponseWriter) {
+	c.fields(w.Header())
+	w.WriteHeader(c.status())
 }
 
-// send answers with content. If it is empty no reader is needed.
-func (s *Surface) send(w http.ResponseWriter, r *http.Request, m journal.Meta, rd *session.Reading, status int, empty bool) error {
-	if s.o.Host.Full() && r.Method != http.MethodHead {
-		s.o.Host.TurnAway(w, r, m.ContentType, session.ErrFull())
-		return nil
+// status is that of the answer.
+func (c *content) status() int {
+	if c.bounds.contentRange != "" {
+		return http.StatusPartialContent
 	}
-	h := w.Header()
-	setMeta(h, m)
-	if rd.Limit > 0 || empty {
-		h.Set("Content-Type", m.ContentType)
-		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Length", strconv.FormatInt(int64(len(rd.Head))+rd.Limit+int64(len(rd.Tail)), 10))
+	return http.StatusOK
+}
+
+// fields sets the fields of the answer.
+func (c *content) fields(h http.Header) {
+	setMeta(h, c.meta)
+	h.Set("ETag", tagOf(c.meta).String())
+	h.Set("Accept-Ranges", c.ranges)
+	if c.bounds.live || c.bounds.broken {
+		surface.StreamHeader(h, c.meta.ContentType) // without a length
 	} else {
-		surface.StreamHeader(h, m.ContentType)
+		h.Set("Content-Type", c.meta.ContentType)
+		h.Set("Cache-Control", "no-cache")
+		h.Set("Content-Length", strconv.FormatInt(int64(len(c.reading.Head))+c.reading.Limit+int64(len(c.reading.Tail)), 10))
 	}
-	if empty || r.Method == http.MethodHead {
-		w.WriteHeader(status)
-		_, _ = w.Write(append(rd.Head, rd.Tail...))
+	if c.bounds.contentRange != "" {
+		h.Set("Content-Range", c.bounds.contentRange)
+	}
+}
+
+// send answers with content. One that has no bytes needs no reader, and a request
+// with HEAD neither. A stream that broke off must not look complete: there is no
+// length, and its last byte is followed by no end.
+func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err error) {
+	rd := &c.reading
+	switch {
+	case r.Method == http.MethodHead:
+		c.header(w)
+		return nil
+	case rd.Limit == 0 && !c.bounds.live:
+		c.header(w)
+		_, _ = w.Write(append(rd.Head, rd.Tail...)) // the client may be gone
+		if c.bounds.broken {
+			session.Abort(w)
+		}
+		return nil
+	case s.o.Host.Full():
+		s.o.Host.TurnAway(w, r, "", session.ErrFull())
 		return nil
 	}
-	filter, err := leat.ParseFilter(m.Name)
-	if err != nil {
+	if rd.Filter, err = leat.ParseFilter(c.meta.Name); err != nil {
 		return err
 	}
-	rd.Filter, rd.Heartbeat, rd.Status = filter, s.o.Heartbeat, status
-	s.o.Host.Stream(w, r, rd, func(http.Header) {})
-	return nil
-}
-
-func notModified(w http.ResponseWriter) error {
-	w.WriteHeader(http.StatusNotModified)
+	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()
+	s.o.Host.Stream(w, r, rd, c.fields)
 	return nil
 }

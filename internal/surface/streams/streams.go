@@ -6,7 +6,6 @@ package streams
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/upload"
 )
 
 // Prefix is what the path of every stream begins with.
@@ -44,6 +44,15 @@ func New(o Options) *Surface { return &Surface{o} }
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
 func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in := upload.NewBody(w, r, s.o.BodyTimeout)
+	if err := s.answer(w, r, in); err != nil {
+		in.Leave()
+		surface.WriteError(w, r, s.o.Logger, err)
+	}
+}
+
+// answer answers a request, or returns why it cannot be done.
+func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body) error {
 	handle := s.read
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -56,34 +65,22 @@ func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodOptions:
 		w.Header().Set("Allow", methods)
 		w.WriteHeader(http.StatusNoContent)
-		return
+		return nil
 	default:
+		in.Leave()
 		surface.MethodNotAllowed(w, r, s.o.Logger, methods)
-		return
+		return nil
 	}
-	name, err := nameOf(r)
-	if err == nil {
-		err = handle(w, r, name)
+	// The path was decoded once: %2F is a slash like any other.
+	name := strings.TrimPrefix(r.URL.Path, Prefix)
+	if err := leat.CheckName(name); err != nil {
+		return err
 	}
-	if err != nil {
-		surface.WriteError(w, r, s.o.Logger, err)
-	}
-}
-
-// nameOf returns the name in a request's path: all that follows Prefix, after one
-// percent-decoding. So %2F is a slash like any other.
-func nameOf(r *http.Request) (string, error) {
-	text := strings.TrimPrefix(r.URL.EscapedPath(), Prefix)
-	name, err := url.PathUnescape(text)
-	if err != nil {
-		return "", leat.Errorf(leat.CodeInvalidName, "the path cannot be decoded: %w", err).
-			Advise("Percent-encode what is not a letter, a digit or one of -._~/ in a name.")
-	}
-	return name, leat.CheckName(name)
+	return handle(w, r, name, in)
 }
 
 // remove answers DELETE.
-func (s *Surface) remove(w http.ResponseWriter, r *http.Request, name string) error {
+func (s *Surface) remove(w http.ResponseWriter, r *http.Request, name string, _ *upload.Body) error {
 	if err := s.o.Journal.Delete(r.Context(), name); err != nil {
 		return err
 	}
@@ -97,25 +94,25 @@ const (
 	fieldClosed  = "Stream-Closed"      // true: it has ended
 	fieldTTL     = "Stream-TTL"         // seconds from the last use
 	fieldExpires = "Stream-Expires-At"  // a date and time of RFC 3339
-	fieldEnd     = "Leat-End"           // how it ended, if not complete
+	fieldEnd     = "Leat-End"           // how it ended, if not complete, and why
 	fieldRetain  = "Leat-Retention"     // what is kept of it
 )
 
 // setEnd sets the fields that tell where a stream stands and how it has ended.
-func setEnd(h http.Header, last leat.Offset, over leat.EndState) {
+func setEnd(h http.Header, last leat.Offset, end ending) {
 	h.Set(fieldNext, last.String())
-	if over == "" {
+	if end.state == "" {
 		return
 	}
 	h.Set(fieldClosed, "true")
-	if over != leat.EndComplete {
-		h.Set(fieldEnd, string(over))
+	if end.state != leat.EndComplete {
+		h.Set(fieldEnd, formatEnd(end))
 	}
 }
 
 // setMeta sets the fields that describe a stream whatever is read of it.
 func setMeta(h http.Header, m journal.Meta) {
-	setEnd(h, m.Last, m.Over)
+	setEnd(h, m.Last, ending{m.Over, m.Reason})
 	c := m.Config
 	if c == nil {
 		return

@@ -2,10 +2,9 @@ package streams
 
 import (
 	"context"
-	"mime"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/ingest"
@@ -16,7 +15,7 @@ import (
 
 // create answers PUT: 201 for a stream that it made, 200 for one that is there
 // as it is asked for.
-func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string) error {
+func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in *upload.Body) error {
 	config, err := configOf(r.Header)
 	if err != nil {
 		return err
@@ -25,12 +24,13 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
-	body := upload.NewBody(w, r, s.o.BodyTimeout).Ingest(r, s.o.Journal.MaxRecord())
-	appends, err := recordsOf(body, isJSON(essenceOf(config.ContentType)))
-	if err != nil {
-		return err
+	write := journal.Write{Stream: name, End: end.state, Reason: end.reason}
+	if !in.Empty() {
+		body := in.Ingest(r, s.o.Journal.MaxRecord())
+		if write.Appends, err = recordsOf(body, isJSON(essenceOf(config.ContentType))); err != nil {
+			return err
+		}
 	}
-	write := journal.Write{Stream: name, Appends: appends, End: end.state, Reason: end.reason}
 	made, written, err := s.o.Journal.Create(r.Context(), config, write)
 	if err != nil {
 		return err
@@ -43,206 +43,194 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string) er
 	if m.ContentType != "" {
 		h.Set("Content-Type", m.ContentType)
 	}
-	setEnd(h, written.Last, end.state)
+	setEnd(h, written.Last, end)
 	if !made {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	h.Set("Location", r.URL.EscapedPath())
+	h.Set("Location", location(r))
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }
 
-// recordsOf returns the records that a body makes which is stored as a whole:
-// none if it is empty, those of its elements if it is JSON, and otherwise one.
+// recordsOf returns the records that a body makes which is stored as a whole: the
+// elements of a JSON array, or one.
 func recordsOf(body ingest.Body, isJSON bool) ([]journal.Append, error) {
 	if isJSON {
 		return ingest.Array(body)
 	}
 	a, err := ingest.Record(body)
-	if err != nil || len(a.Data) == 0 {
-		return nil, err
-	}
 	a.Cut = true
-	return []journal.Append{a}, nil
+	return []journal.Append{a}, err
 }
 
 // append answers POST.
-func (s *Surface) append(w http.ResponseWriter, r *http.Request, name string) error {
-	q, err := surface.ParseQuery(r)
-	if err != nil {
-		return err
+func (s *Surface) append(w http.ResponseWriter, r *http.Request, name string, in *upload.Body) error {
+	u := &uploading{s: s, r: r, name: name, in: in}
+	err := u.parse()
+	if err == nil {
+		err = u.store(w)
 	}
-	end, err := endingOf(r.Header)
-	if err != nil {
-		return err
+	if leat.CodeOf(err) == leat.CodeEnded {
+		// Where it ended is told too, as far as it is still there.
+		if m, err := s.o.Journal.Stat(r.Context(), name, false); err == nil {
+			setEnd(w.Header(), m.Last, ending{m.Over, m.Reason})
+		}
 	}
-	m, err := s.o.Journal.Stat(r.Context(), name, false)
-	if err != nil {
-		return err
-	}
-	in := upload.NewBody(w, r, s.o.BodyTimeout)
-	up := &uploading{s: s, r: r, q: q, name: name, end: end, stream: m, in: in, body: in.Ingest(r, s.o.Journal.MaxRecord())}
-	return up.store(w)
+	return err
 }
 
 // uploading is a POST under way.
 type uploading struct {
-	s      *Surface
-	r      *http.Request
-	q      url.Values
-	name   string
-	end    ending
+	s    *Surface
+	r    *http.Request
+	name string
+	in   *upload.Body
+
+	// What the request says.
+	typ, key string
+	streamed bool // append=stream
+	end      ending
+	body     ingest.Body
+
 	stream journal.Meta
-	in     *upload.Body
-	body   ingest.Body
 }
 
-// Media types of bodies that are many records of a stream of another type.
-const (
-	typeEvents = "text/event-stream"
-	typeForm   = "application/x-www-form-urlencoded"
-)
-
-func isLines(essence string) bool {
-	switch essence {
-	case "application/x-ndjson", "application/ndjson", "application/jsonl":
-		return true
-	}
-	return false
-}
-
-func isJSON(essence string) bool {
-	return essence == "application/json" || strings.HasSuffix(essence, "+json")
-}
-
-func essenceOf(contentType string) string {
-	essence, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return strings.ToLower(strings.TrimSpace(contentType))
-	}
-	return essence
-}
-
-// store stores the body in the way that its type and that of the stream ask for,
-// and answers.
-func (u *uploading) store(w http.ResponseWriter) error {
-	essence, own := essenceOf(u.body.ContentType), essenceOf(u.stream.ContentType)
-	streamed := u.q.Get("append") == "stream"
-	if mode := u.q.Get("append"); mode != "" && !streamed {
-		return surface.InvalidParameter("append", mode, "It is stream, or left out.")
-	}
-	switch {
-	case streamed && u.stream.Kind == leat.KindJSON:
-		return surface.InvalidParameter("append", "stream", "A JSON stream takes JSON texts, one on each line, as application/x-ndjson.")
-	case streamed:
-		return u.chunks(w)
-	case essence == own:
-	case u.stream.Kind == leat.KindJSON && isLines(essence):
-		u.in.SetPace(upload.Line)
-		u.body.ContentType = u.stream.ContentType
-		return u.many(w, ingest.NewValues(u.body), ingest.AtLine)
-	case u.stream.Kind != leat.KindBinary && essence == typeEvents:
-		u.in.SetPace(upload.Line)
-		u.body.ContentType = u.stream.ContentType
-		return u.many(w, ingest.NewEvents(u.body), ingest.AtEvent)
-	}
-	return u.whole(w)
-}
-
-// whole stores a body as one record, or the elements of a JSON array, all or
-// none of them.
-func (u *uploading) whole(w http.ResponseWriter) error {
-	if u.body.ContentType == "" {
-		if u.end.state == "" || u.r.ContentLength != 0 {
-			return leat.Errorf(leat.CodeInvalidParameter, "there is no Content-Type").
-				Advise("Send the type of the stream, Content-Type: " + u.stream.ContentType + ".")
-		}
-	}
-	asJSON := u.stream.Kind == leat.KindJSON && isJSON(essenceOf(u.body.ContentType))
-	appends, err := recordsOf(u.body, asJSON)
+// parse reads what the head of the request says.
+func (u *uploading) parse() error {
+	q, err := surface.ParseQuery(u.r)
 	if err != nil {
 		return err
 	}
-	if len(appends) == 0 && u.end.state == "" {
-		return leat.Errorf(leat.CodeInvalidBody, "there is nothing to append").
-			Advise("Send a body that is not empty, or " + fieldClosed + ": true to end the stream.")
+	if u.end, err = endingOf(u.r.Header); err != nil {
+		return err
 	}
-	typ, key := u.q.Get("type"), u.q.Get("key")
-	if len(appends) > 1 && (typ != "" || key != "") {
-		return leat.Errorf(leat.CodeInvalidParameter, "type and key are those of one record, and the body is %d", len(appends)).
-			Advise("Send the records one by one, or as text/event-stream with an event and an id each.")
+	u.body = u.in.Ingest(u.r, u.s.o.Journal.MaxRecord())
+	mode, err := single(q, "append")
+	if err == nil {
+		u.typ, err = single(q, "type")
 	}
-	for i := range appends {
-		appends[i].Type, appends[i].Key = typ, key
+	if err == nil {
+		u.key, err = single(q, "key")
 	}
-	if key != "" && len(appends) == 1 {
-		return u.keyed(w, appends[0])
+	if u.streamed = mode == "stream"; err == nil && mode != "" && !u.streamed {
+		err = surface.InvalidParameter("append", mode, "It is stream, or left out.")
 	}
+	return err
+}
+
+// single returns the value of a parameter that may occur once.
+func single(q url.Values, name string) (string, error) {
+	if len(q[name]) > 1 {
+		return "", leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, len(q[name])).Advise("Give it once.")
+	}
+	return q.Get(name), nil
+}
+
+// store stores the body in the way that its type and that of the stream ask for,
+// and answers. What can be refused without the body is refused before a byte of it
+// is read: a client that waits for 100 Continue is spared sending it.
+func (u *uploading) store(w http.ResponseWriter) (err error) {
+	if u.r.ContentLength == 0 && u.end.state == "" {
+		return errNothing()
+	}
+	if u.stream, err = u.s.o.Journal.Stat(u.r.Context(), u.name, false); err != nil {
+		return err
+	}
+	how, refusal := mannerOf(u.stream, essenceOf(u.body.ContentType), u.streamed)
+	if refusal != nil && u.end.state == "" {
+		return refusal
+	}
+	u.in.SetPace(how.pace())
+	switch {
+	case u.in.Empty() && u.end.state == "":
+		return errNothing()
+	case u.in.Empty():
+		return u.write(w, nil) // without a body its type does not matter
+	case refusal != nil:
+		return refusal
+	case how == whole:
+		return u.storeWhole(w)
+	case u.typ != "" || u.key != "":
+		return errOneRecord("many")
+	}
+	return u.storeMany(w, how)
+}
+
+func errOneRecord(records string) error {
+	return leat.Errorf(leat.CodeInvalidParameter, "type and key are those of one record, and the body is %s", records).
+		Advise("Send the records one by one, or as text/event-stream with an event and an id each.")
+}
+
+func errNothing() error {
+	return leat.Errorf(leat.CodeInvalidBody, "there is nothing to append").
+		Advise("Send a body that is not empty, or " + fieldClosed + ": true to end the stream.")
+}
+
+// storeWhole stores a body as one record, or the elements of a JSON array, all or
+// none of them.
+func (u *uploading) storeWhole(w http.ResponseWriter) error {
+	appends, err := recordsOf(u.body, u.stream.Kind == leat.KindJSON)
+	switch {
+	case err != nil:
+		return err
+	case len(appends) == 0:
+		return errNothing()
+	case len(appends) > 1 && (u.typ != "" || u.key != ""):
+		return errOneRecord(strconv.Itoa(len(appends)))
+	}
+	appends[0].Type, appends[0].Key = u.typ, u.key
+	if u.key == "" {
+		return u.write(w, appends)
+	}
+	// It may be there already, by its key. Ending the stream is a step of its own
+	// then: it can be repeated too.
+	u.complete(&appends[0])
+	got, err := u.s.o.Journal.Append(u.r.Context(), appends[0])
+	if err != nil {
+		return err
+	}
+	last, err := u.finish(u.end.state, got[0].Offset)
+	if err != nil {
+		return err
+	}
+	u.answer(w, last)
+	return nil
+}
+
+// write stores appends, and the end if it was asked for, at once.
+func (u *uploading) write(w http.ResponseWriter, appends []journal.Append) error {
 	written, err := u.s.o.Journal.Write(u.r.Context(), journal.Write{
 		Stream: u.name, Appends: appends, End: u.end.state, Reason: u.end.reason,
 	})
 	if err != nil {
 		return err
 	}
-	setEnd(w.Header(), written.Last, u.end.state)
-	w.WriteHeader(http.StatusNoContent)
+	u.answer(w, written.Last)
 	return nil
 }
 
-// keyed stores a record that may be there already, by its key. Ending the stream
-// is a step of its own then: it can be repeated too.
-func (u *uploading) keyed(w http.ResponseWriter, a journal.Append) error {
-	u.complete(&a)
-	got, err := u.s.o.Journal.Append(u.r.Context(), a)
-	if err != nil {
-		return err
-	}
-	last, err := u.finish(u.r.Context(), u.end.state, got[0].Offset)
-	if err != nil {
-		return err
-	}
-	setEnd(w.Header(), last, u.end.state)
+// answer answers that what was sent has been stored.
+func (u *uploading) answer(w http.ResponseWriter, last leat.Offset) {
+	setEnd(w.Header(), last, u.end)
 	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // complete makes an append one of this stream, which must exist.
 func (u *uploading) complete(a *journal.Append) {
-	a.Stream, a.Existing = u.name, true
+	a.Stream, a.Existing, a.Cut = u.name, true, u.streamed || a.Cut
 }
 
-// many stores records as they arrive.
-func (u *uploading) many(w http.ResponseWriter, from upload.Source, at func(error, int) error) error {
-	count, err := upload.Store(u.r.Context(), u.s.o.Journal, from, u.complete, at)
-	return u.answer(w, count, err)
-}
-
-// chunks stores bytes as they arrive.
-func (u *uploading) chunks(w http.ResponseWriter) error {
-	if u.body.ContentType != "" && essenceOf(u.body.ContentType) != typeForm && essenceOf(u.body.ContentType) != essenceOf(u.stream.ContentType) {
-		return leat.Errorf(leat.CodeTypeMismatch, "the stream %q holds %s and this is %s", u.name, u.stream.ContentType, u.body.ContentType).
-			Advise("Send that type, or append to another stream.")
-	}
-	u.in.SetPace(upload.Byte)
+// storeMany stores records as they arrive. If that fails because the body broke
+// off, and it was to be the last, the stream has ended too: as truncated, never as
+// complete.
+func (u *uploading) storeMany(w http.ResponseWriter, how manner) error {
 	u.body.ContentType = u.stream.ContentType
-	from := ingest.NewChunks(u.body, u.in.Interrupt)
-	defer from.Close()
-	count, err := upload.StoreChunks(u.r.Context(), u.s.o.Journal, from, func(a *journal.Append) {
-		u.complete(a)
-		a.Cut = true
-	})
-	return u.answer(w, count, err)
-}
-
-// answer ends the stream if that was asked for and answers an upload that was
-// stored as it arrived. If it broke, and was to be the last, the stream has ended
-// too: as truncated, never as complete.
-func (u *uploading) answer(w http.ResponseWriter, count upload.Count, err error) error {
+	count, err := u.storeAs(how)
 	if err != nil {
-		if u.end.state != "" && leat.CodeOf(err) != leat.CodeEnded {
-			// The request may have been given up: its context is no limit.
-			_, _ = u.finish(context.WithoutCancel(u.r.Context()), leat.EndTruncated, leat.Offset{})
+		if u.end.state != "" && (u.in.Broken() || u.r.Context().Err() != nil) {
+			// Whether it can be ended is no news to a client that has gone.
+			_, _ = u.finish(leat.EndTruncated, leat.Offset{})
 		}
 		return err
 	}
@@ -250,20 +238,46 @@ func (u *uploading) answer(w http.ResponseWriter, count upload.Count, err error)
 	if count.Last != nil {
 		last = *count.Last
 	}
-	if last, err = u.finish(u.r.Context(), u.end.state, last); err != nil {
+	if last, err = u.finish(u.end.state, last); err != nil {
 		return count.Explain(err)
 	}
-	setEnd(w.Header(), last, u.end.state)
+	setEnd(w.Header(), last, u.end)
 	surface.WriteJSON(w, http.StatusOK, count)
 	return nil
 }
 
+// storeAs stores what arrives, and all that has arrived: when a connection breaks
+// the context of its request ends before the last that it brought is read.
+func (u *uploading) storeAs(how manner) (upload.Count, error) {
+	ctx, j := context.WithoutCancel(u.r.Context()), u.s.o.Journal
+	switch how {
+	case chunks:
+		from := ingest.NewChunks(u.body, u.in.Interrupt)
+		defer from.Close()
+		return upload.StoreChunks(ctx, j, from, u.complete)
+	case values:
+		return upload.Store(ctx, j, ingest.NewValues(u.body), u.complete, ingest.AtLine)
+	}
+	from := ingest.NewEvents(u.body)
+	count, err := upload.Store(ctx, j, from, u.complete, ingest.AtEvent)
+	if err == nil && from.Pending() {
+		err = count.Explain(leat.Errorf(leat.CodeInvalidBody, "the body ends inside an event, after %d that were whole", count.Count).
+			Advise("An event ends with an empty line. Send the last one again, with it."))
+	}
+	return count, err
+}
+
 // finish ends the stream in a state, if that is not empty, and returns where the
-// stream then stands, as far as this request knows.
-func (u *uploading) finish(ctx context.Context, state leat.EndState, last leat.Offset) (leat.Offset, error) {
+// stream then stands, as far as this request knows. All has been stored that was
+// sent: whether the client still hears of it makes no difference.
+func (u *uploading) finish(state leat.EndState, last leat.Offset) (leat.Offset, error) {
+	if u.stream.Last.Compare(last) > 0 {
+		last = u.stream.Last // that of a record that was there
+	}
 	if state == "" {
 		return last, nil
 	}
+	ctx := context.WithoutCancel(u.r.Context())
 	written, err := u.s.o.Journal.Write(ctx, journal.Write{Stream: u.name, End: state, Reason: u.end.reason})
 	return written.Last, err
 }
