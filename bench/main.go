@@ -138,7 +138,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"idle 10000", []string{"bare"}, func(s *server) (result, error) { return idle(s, 10_000) }},
 	{"full speed 1000", nil, func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
-	{"full speed 10000", nil, func(s *server) (result, error) { return fullSpeed(s, 9_900, 4*time.Second) }},
+	{"full speed 10000", nil, func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
 	{"paced 1000 x 50/s", nil, func(s *server) (result, error) { return paced(s, 1000, 50, 4*time.Second) }},
 	{"paced 1000 x 200/s", nil, func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
 	{"resume 1000 x 1000", []string{"bare"}, func(s *server) (result, error) { return resume(s, 1000, 1000) }},

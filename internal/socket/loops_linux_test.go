@@ -488,6 +488,7 @@ func TestLoopReusesDescriptors(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	<-ls.Shutdown(0) // a connection is counted until its Done has returned
 	if n := ls.Len(); n != 0 {
 		t.Errorf("%d connections are left", n)
 	}
