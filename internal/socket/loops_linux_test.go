@@ -682,6 +682,7 @@ func TestLoopWakeUps(t *testing.T) {
 		wg.Go(func() {
 			for i := range rounds {
 				text := strconv.Itoa(i)
+				p.client.SetDeadline(time.Now().Add(5 * time.Second))
 				p.script.add(text)
 				p.expect(chunk(text))
 			}
