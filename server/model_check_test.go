@@ -311,7 +311,7 @@ func (c *check) allEnded(at leat.Offset) bool {
 				if e.stored < c.s.begun {
 					possible = false // it was there all the time
 				}
-				possible = possible || e.Kind == leat.KindEnd && (e.Offset.Compare(at) <= 0 || c.told[name].Compare(e.Offset) >= 0)
+				possible = possible || e.Kind == leat.KindEnd && (e.Offset.Compare(at) <= 0 || c.excused(e, c.s.over))
 			}
 		}
 		if !possible {

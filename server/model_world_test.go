@@ -37,7 +37,6 @@ type world struct {
 	life    *life // the newest one, nil when all is over
 	over    bool
 	lives   int
-	ended   int // lives
 	waiting int // readers that have nothing to do in the life that they have ended
 }
 

@@ -131,7 +131,8 @@ func (x *writer) send(method, path string, body io.Reader, header http.Header) (
 	resp, text, ok := x.l.do(x.r, req)
 	// Who broke off in the middle of a character has to go on there, and others
 	// have been there meanwhile.
-	expected := x.l.ending.Load() > 0 || bytes.Contains(text, []byte("middle of a character")) || bytes.Contains(text, []byte("not valid UTF-8"))
+	expected := x.l.ending.Load() > 0 || bytes.Contains(text, []byte("middle of a character")) || bytes.Contains(text, []byte("not valid UTF-8")) ||
+		bytes.Contains(text, []byte("was given up")) // by this writer, in an upload
 	if ok && (resp.StatusCode >= 500 || resp.StatusCode == 400) && !expected {
 		x.w.t.Errorf("%s %s %v: %s %s", method, path, header, resp.Status, text)
 	}

@@ -110,6 +110,39 @@ func TestEndedAndMadeAnew(t *testing.T) {
 	})
 }
 
+// Made anew and empty as well: nothing in the log tells so. Who reads it from its
+// start, beside one that has not yet read the old one, gets nothing of that, is not
+// at the end, and gets what is new.
+func TestMadeAnewAndEmpty(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		if !st.Abilities().ReadAfterWrite {
+			t.Skip("who has not yet heard of the new stream may be told that the old one has ended")
+		}
+		l := start(t, st, nil, live.Options{})
+		slow := join(t, l, filter(t, "a"), plain{}, l.Beginning())
+		old := append(fillLog(t, st, 3, "x", "a"), end(t, st, "a", leat.EndDeleted))
+		slow.wantState(live.Due) // so memory has all of it
+		drop(t, st, "a")
+		for made := false; !made; {
+			results, err := st.Commit(t.Context(), []store.Tx{{Stream: "a", ContentType: "text/plain"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			made = results[0].Err == nil
+		}
+		first, err := l.First(t.Context(), filter(t, "a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := join(t, l, filter(t, "a"), plain{}, first)
+		fresh.wantIdle(st)
+		anew := fillLog(t, st, 2, "y", "a")
+		fresh.want(anew...)
+		fresh.wantIdle(st)
+		slow.want(append(old, anew...)...)
+	})
+}
+
 func drop(t testing.TB, st store.Store, stream string) {
 	t.Helper()
 	for {

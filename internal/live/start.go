@@ -12,8 +12,20 @@ import (
 // Now is the start of a reader that wants what is committed from now on.
 func (l *Live) Now() Start { return Start{After: l.store.Head()} }
 
-// Beginning is the start of a reader that wants all there is.
+// Beginning is the start of a reader that wants all there is. While memory has it,
+// that is also what was removed from streams that a pattern matches.
 func (l *Live) Beginning() Start { return Start{} }
+
+// First is Beginning without what was removed, for a filter that has no pattern:
+// who reads a stream from its start gets nothing of an earlier one of that name.
+// With patterns it is Beginning. Of those all removals that there ever were would
+// have to be looked at.
+func (l *Live) First(ctx context.Context, f *leat.Filter) (Start, error) {
+	if len(f.Patterns()) > 0 {
+		return l.Beginning(), nil
+	}
+	return l.fresh(ctx, f, func() (uint64, error) { return 0, nil })
+}
 
 // Last is the start of a reader that wants the newest n records first.
 func (l *Live) Last(ctx context.Context, f *leat.Filter, n int) (Start, error) {

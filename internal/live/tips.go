@@ -70,7 +70,7 @@ func (l *Live) learnTips(ctx context.Context, fd *feed) error {
 	known := fd.tips == nil || fd.learned
 	fd.mu.Unlock()
 	if known {
-		return nil
+		return l.unlearnTips(ctx, fd)
 	}
 	for _, name := range fd.filter.Names() {
 		r, err := l.newest(ctx, name)
@@ -86,6 +86,29 @@ func (l *Live) learnTips(ctx context.Context, fd *feed) error {
 	fd.mu.Lock()
 	fd.learned = true
 	fd.mu.Unlock()
+	return nil
+}
+
+// unlearnTips forgets the end of a stream that has gone, if one of that name was
+// made since: that may have no entry yet that would tell.
+func (l *Live) unlearnTips(ctx context.Context, fd *feed) error {
+	for i, name := range fd.filter.Names() {
+		fd.mu.Lock()
+		gone := fd.tips != nil && fd.tips[i].end.Gone()
+		fd.mu.Unlock()
+		if !gone {
+			continue
+		}
+		info, err := l.store.Stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		fd.mu.Lock()
+		if t := &fd.tips[i]; info.Version != 0 && info.ID > t.seq {
+			t.end = ""
+		}
+		fd.mu.Unlock()
+	}
 	return nil
 }
 

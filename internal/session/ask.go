@@ -105,7 +105,8 @@ func (a *Ask) startFrom(ctx context.Context, l *live.Live, f *leat.Filter, now t
 	case "", "now":
 		return l.Now(), store.LossNone, nil
 	case "start":
-		return l.Beginning(), store.LossNone, nil
+		start, err := l.First(ctx, f)
+		return start, store.LossNone, err
 	}
 	back, isBack := strings.CutPrefix(a.From, "-")
 	if !isBack {

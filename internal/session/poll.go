@@ -144,6 +144,7 @@ func (h *Host) Poll(w http.ResponseWriter, r *http.Request, rd *Reading, wait ti
 	h.o.Logger.Debug("poll answered", "remote", r.RemoteAddr, "reason", reason, "after", h.o.Live.Offset(p.After()))
 	switch {
 	case reason == socket.ReasonGone:
+		panic(http.ErrAbortHandler) // an answer without a document is none
 	case reason == socket.ReasonCut && p.given == 0:
 		surface.WriteError(w, r, h.o.Logger, cannotGoOn(p.Err()))
 	default:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -28,8 +29,14 @@ func (k *kit) poll(ctx context.Context, after uint64, wait time.Duration) <-chan
 	answered := make(chan *httptest.ResponseRecorder, 1)
 	// Ended by the answer, at the latest when the wait is over.
 	go func() {
+		defer func() {
+			// Whoever has left is not answered.
+			if err := recover(); err != nil && (err != http.ErrAbortHandler || ctx.Err() == nil) {
+				panic(err)
+			}
+			answered <- w
+		}()
 		k.Poll(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil), &Reading{Filter: k.filter("a", "a/**"), Form: render.Lines, Start: live.Start{After: after}}, wait)
-		answered <- w
 	}()
 	synctest.Wait()
 	return answered

@@ -222,13 +222,12 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	h.log(ses, reason)
 	switch {
 	case reason == socket.ReasonCut:
-	case reason == socket.ReasonShutdown && !rd.Form.Tells():
 	case reason == socket.ReasonEnded:
 		_, _ = w.Write(rd.Tail) // the client may be gone
 		if !rd.Broken {
 			return
 		}
-	default:
+	case rd.Form.Tells():
 		return
 	}
 	Abort(w)

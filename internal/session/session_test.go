@@ -19,6 +19,7 @@ import (
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/store"
 	"github.com/leat-dev/leat/store/memstore"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // A kit is a Host over a store, all in the bubble of a test.
@@ -205,20 +206,43 @@ func TestRawIsCut(t *testing.T) {
 	})
 }
 
+// Bytes of two streams of one name are never mixed: whoever has some of the first is
+// cut where the second begins, wherever that reader stood, and has not seen an end.
+func TestBytesOfOneStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		drop := func() {
+			if err := storetest.Drop(t.Context(), k.st, "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.add("a", text("first "))
+		begun := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Hour})
+		atEnd := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Start: k.live.Now(), Within: true, Heartbeat: time.Hour})
+		atStart := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Start: k.live.Now(), Heartbeat: time.Hour})
+		later := &Reading{Filter: k.filter("a"), Form: render.Raw, Start: k.live.Now(), Within: true, Heartbeat: time.Hour}
+		drop()
+		k.add("a", text("second"), leat.Record{Kind: leat.KindEnd, Type: "complete"})
+		begun.want(t, "it has begun", "first ", http.ErrAbortHandler)
+		atEnd.want(t, "it was at the end", "", http.ErrAbortHandler)
+		atStart.want(t, "it had nothing", "second", nil)
+		k.stream(later).want(t, "it comes later", "", http.ErrAbortHandler)
+	})
+}
+
 // The end of a stream is a frame like any other, also one without bytes.
 func TestEndIsAFrame(t *testing.T) {
 	inBubble(t, func(t *testing.T, k *kit) {
-		k.add("a", text("abc"), leat.Record{Kind: leat.KindEnd, Type: "complete"})
+		k.add("a", leat.Record{Kind: leat.KindEnd, Type: "complete"})
 		b := k.add("b", text("def"))
-		raw := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Second})
-		raw.want(t, "bytes", "abc", nil)
+		raw := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Raw, Heartbeat: time.Second, Limit: 3})
+		raw.want(t, "bytes", "def", nil)
 		lines := k.stream(&Reading{Filter: k.filter("a", "b"), Form: render.Lines, Heartbeat: time.Hour})
 		k.o.Writer.Shutdown(0)
 		if err := <-lines.end; err != nil {
 			t.Errorf("a form that tells was cut: %v", err)
 		}
 		end := `{"id":"` + k.live.Offset(b-1).String() + `","end":{"topic":"a","state":"complete"}}` + "\n"
-		if got := lines.body.String(); strings.Count(got, end) != 1 || strings.Count(got, "\n") != 5 {
+		if got := lines.body.String(); strings.Count(got, end) != 1 || strings.Count(got, "\n") != 4 {
 			t.Errorf("lines: %q, want one of them %q", got, end)
 		}
 	})

@@ -130,12 +130,18 @@ func (b *Body) Interrupt() {
 // slow, is answered at once and its connection then closed, in the way in which
 // that is done for a body that is too large: the answer arrives even if the
 // sender is in the middle of a write. A body of known length is on its way, and
-// the connection can be used again after it.
+// the connection can be used again after it. Not so one that was interrupted,
+// though its body may have come to its end in the same moment: net/http may have
+// met the time that has passed, and takes the client of the connection for gone.
 func (b *Body) Leave() {
-	if b.stop == io.EOF || b.length == 0 {
+	b.mu.Lock()
+	interrupted := b.interrupted
+	b.mu.Unlock()
+	switch {
+	case interrupted:
+	case b.stop == io.EOF || b.length == 0:
 		return
-	}
-	if b.length > 0 && b.stop == nil {
+	case b.length > 0 && b.stop == nil:
 		b.arm()
 		return
 	}

@@ -32,10 +32,7 @@ func (t tag) String() string {
 // parseTag reads an entity tag of ours. One that is weak is none: W/ is for those
 // that do not fix every byte.
 func parseTag(text string) (t tag, ok bool) {
-	inner, ok := strings.CutPrefix(text, `"`)
-	if inner, ok = strings.CutSuffix(inner, `"`); !ok {
-		return t, false
-	}
+	inner := strings.Trim(text, `"`)
 	inner, t.over = strings.CutSuffix(inner, ":c")
 	parts := strings.Split(inner, ":")
 	if len(parts) != 3 {
@@ -45,7 +42,7 @@ func parseTag(text string) (t tag, ok bool) {
 	t.mark, errs[0] = leat.ParseOffset(parts[0])
 	t.start, errs[1] = strconv.ParseInt(parts[1], 10, 64)
 	t.end, errs[2] = strconv.ParseInt(parts[2], 10, 64)
-	return t, errs == [3]error{} && t.String() == text
+	return t, errs == [3]error{} && t.String() == text // in quotation marks, among others
 }
 
 // matches reports whether an If-None-Match field names t. The comparison is the
