@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help build test soak fmt lint fuzz mutants
+.PHONY: help build test soak fmt lint fuzz mutants bench
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,3 +28,6 @@ fuzz: ## fuzz every target for FUZZ_TIME (5s)
 
 mutants: ## break each guarantee on purpose and expect its test to fail
 	@scripts/check mutants
+
+bench: build ## measure fan-out beside a hand-written handler: a table, and bin/bench.json
+	@cd bench && go run . -leat ../bin/leat -json ../bin/bench.json $(BENCH)

@@ -28,10 +28,12 @@ type service struct {
 	client *http.Client
 }
 
-// protocols are the versions of HTTP that every test runs over.
+// protocols are the versions of HTTP that every test runs over: HTTP/1.1 with
+// connections that are taken over and such that are not.
 var protocols = map[string]func(*http.Protocols){
-	"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
-	"HTTP/2":   func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	"HTTP/1.1":           func(p *http.Protocols) { p.SetHTTP1(true) },
+	"HTTP/1.1 not taken": func(p *http.Protocols) { p.SetHTTP1(true) },
+	"HTTP/2":             func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
 }
 
 // overProtocols runs a test over each version of HTTP.
@@ -39,6 +41,9 @@ func overProtocols(t *testing.T, o server.Options, test func(t *testing.T, s *se
 	for name, set := range protocols {
 		t.Run(name, func(t *testing.T) {
 			options := o
+			if name == "HTTP/1.1 not taken" {
+				options.Loops = -1
+			}
 			if options.Store == nil {
 				options.Store = memory(t)
 			}
@@ -62,6 +67,9 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 		t.Fatal(err)
 	}
 	hs := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), 0)}
+	if o.Loops >= 0 {
+		hs.ConnContext = srv.ConnContext
+	}
 	hs.Protocols.SetHTTP1(true)
 	hs.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan struct{})

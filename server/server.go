@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -60,6 +61,11 @@ type Options struct {
 	// Drain is the time over which readers are asked to come back when the
 	// server stops. 0: 5 seconds. Negative: all at once.
 	Drain time.Duration
+
+	// Loops is the number of goroutines that serve the readers whose
+	// connections are taken over from the http.Server: see ConnContext. 0: one
+	// for every two processors. Negative: none are taken over.
+	Loops int
 
 	// MaxRecord is the largest payload of a record, in bytes. 0: 1 MiB.
 	// Negative: what the store takes.
@@ -127,6 +133,7 @@ type Server struct {
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
+	loops   *socket.Loops // nil if there are none
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -155,7 +162,18 @@ func New(o Options) (*Server, error) {
 	s.journal = journal.New(o.Store, jo)
 	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
-	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
+	if o.Loops >= 0 {
+		// Where there are none, the http.Server serves every reader.
+		s.loops, err = socket.NewLoops(socket.LoopOptions{Loops: o.Loops, StallTimeout: o.StallTimeout, Panicked: func(v any, stack []byte) {
+			o.Logger.Error("serving a reader panicked; its connection was closed", "panic", v, "stack", string(stack))
+		}})
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			s.journal.Close()
+			s.live.Close()
+			return nil, leat.Errorf(leat.CodeInternal, "the loops that serve readers cannot be made: %w", err)
+		}
+	}
+	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
 	s.events = events.New(events.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 	})
@@ -172,6 +190,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	defer s.requestDone()
 	s.guard.ServeHTTP(w, r)
+}
+
+// ConnContext lets the server take the connections of readers over from the
+// http.Server, which then cost no goroutine each and a fraction of the memory. It
+// is for http.Server.ConnContext, and works for HTTP/1.1 without TLS, on Linux. Do
+// not set it if something between has to see what is written to the
+// http.ResponseWriter, or counts the connections of the http.Server.
+func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if s.loops == nil {
+		return ctx
+	}
+	return surface.WithConn(ctx, c)
 }
 
 func (s *Server) requestDone() {
@@ -241,15 +271,37 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	defer close(s.stopped)
 	s.writer.Shutdown(s.o.Drain)
+	left := s.shutLoops()
 	var err error
 	select {
 	case <-s.idle:
+		// A request may have given its connection away just now.
+		left = s.shutLoops()
 	case <-ctx.Done():
 		err = ctx.Err()
+	}
+	select {
+	case <-left:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if s.loops != nil {
+		s.loops.Close()
 	}
 	s.journal.Close()
 	s.live.Close()
 	return err
+}
+
+// shutLoops ends the readers of the loops, if there are any. The channel is closed
+// when none is left.
+func (s *Server) shutLoops() <-chan struct{} {
+	if s.loops != nil {
+		return s.loops.Shutdown(s.o.Drain)
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
 }
 
 // Ready reports whether the server takes requests: nil, or why it does not.

@@ -123,6 +123,7 @@ func TestUploadBreaks(t *testing.T) {
 		} {
 			for _, closing := range []bool{false, true} {
 				s.fetch("DELETE", "/streams/a", "")
+				s.untilReaders(0) // who came now could still be given what was deleted
 				s.make("a", test.stream, "")
 				lines := s.follow("/streams/a?as=ndjson")
 				readLines(t, lines, 1)

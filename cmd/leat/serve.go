@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -82,9 +83,16 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 		return err
 	}
 	hs := newHTTPServer(console.Wrap(srv), logger)
+	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.
 	go func() { failed <- hs.Serve(ln) }()
+	tidying, stopTidying := context.WithCancel(ctx)
+	var tidy sync.WaitGroup
+	// Owned by serve, which ends and joins it.
+	tidy.Go(func() { giveBackMemory(tidying) })
+	defer tidy.Wait()
+	defer stopTidying()
 	c.announce(std, ln.Addr(), st.Abilities().Class)
 	select {
 	case err = <-failed:

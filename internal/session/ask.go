@@ -24,7 +24,7 @@ const (
 )
 
 // A Beat is the form of a heartbeat.
-type Beat int
+type Beat uint8
 
 // The forms of a heartbeat.
 const (

@@ -54,7 +54,7 @@ func (p *poll) Peek(out *frame.Ranges, size int) socket.State {
 	if p.given >= pollBytes && p.Between() {
 		return socket.End
 	}
-	head := p.live.Head()
+	head := p.host.o.Live.Head()
 	// At least 1: that is the rest of what was begun, and nothing after it.
 	state := p.session.Peek(out, max(1, min(size, pollBytes-p.given)))
 	if state != socket.Idle || p.given == 0 && !p.late {
@@ -119,7 +119,7 @@ func (p *poll) answer() []byte {
 		}
 	}
 	body = append(body, `],"next":"`...)
-	return append(p.live.Offset(p.After()).AppendTo(body), "\"}\n"...)
+	return append(p.host.o.Live.Offset(p.After()).AppendTo(body), "\"}\n"...)
 }
 
 // PollHeader sets the fields of the answer to a poll.

@@ -1,11 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -29,16 +32,23 @@ type Options struct {
 	Writer *socket.Writer
 	Logger *slog.Logger
 
+	// Loops serve the connections that can be taken over from the HTTP
+	// server. nil: there are none.
+	Loops *socket.Loops
+
 	// MaxSubscribers is the number of readers above which new ones are sent
 	// away. 0: no limit.
 	MaxSubscribers int
 }
 
 // A Host answers readers. Its methods may be called by many goroutines at once.
-type Host struct{ o Options }
+type Host struct {
+	o        Options
+	notTaken sync.Once // logged
+}
 
 // NewHost returns a Host.
-func NewHost(o Options) *Host { return &Host{o} }
+func NewHost(o Options) *Host { return &Host{o: o} }
 
 // Full reports whether there is room for no further reader.
 func (h *Host) Full() bool {
@@ -68,6 +78,9 @@ type Reading struct {
 
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
+
+	// Status is that of the answer. 0: 200.
+	Status int
 
 	// Within says that Start is not at the beginning of the stream's content. A
 	// form that cannot tell has content of one stream only.
@@ -129,9 +142,9 @@ func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
 // join makes the session of a reading, whose reader must be closed. It is nil
 // if the reader has seen all that there will ever be, the end included. One that
 // does not say what it has seen begins with the end, so that it is told.
-func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*session, error) {
+func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*session, error) {
 	join := func() (*live.Reader, error) {
-		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, waker)
 	}
 	reader, err := join()
 	if err != nil {
@@ -152,16 +165,20 @@ func (h *Host) join(ctx context.Context, rd *Reading, bell socket.Bell) (*sessio
 			return nil, err
 		}
 	}
+	asked := ""
+	if rd.Loss != store.LossNone { // only then it is told
+		asked = strings.Clone(rd.Asked)
+	}
 	return &session{
 		Reader: reader,
-		live:   h.o.Live, form: rd.Form, beat: rd.Beat, asked: rd.Asked, gapError: rd.GapError,
+		host:   h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }
 
 // open is join for a request, which it answers if there is no session.
-func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell socket.Bell) *session {
-	ses, err := h.join(r.Context(), rd, bell)
+func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker live.Waker) *session {
+	ses, err := h.join(r.Context(), rd, waker)
 	switch {
 	case err != nil:
 		surface.WriteError(w, r, h.o.Logger, err)
@@ -173,11 +190,16 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, bell so
 }
 
 // Stream sends a reader what it is due until the connection ends. header fills in
-// the header and may write a status that is not 200; it is not called for a reader
-// that has seen the end of all it asks for: that is answered 204, which makes an
-// EventSource stop. An answer that stops before its end, in a form that cannot say
-// so, is cut. A request with HEAD is answered with the header alone.
+// the header; it is not called for a reader that has seen the end of all it asks
+// for: that is answered 204, which makes an EventSource stop. An answer that stops
+// before its end, in a form that cannot say so, is cut. A request with HEAD is
+// answered with the header alone.
+//
+// Stream returns at once if the connection could be given to a loop.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
+	if h.o.Loops != nil && rd.Limit == 0 && !rd.Broken && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
+		return
+	}
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
 	if ses == nil {
@@ -185,6 +207,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	}
 	defer ses.Close()
 	header(w.Header())
+	w.WriteHeader(rd.status())
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -195,10 +218,10 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
-	h.o.Logger.Debug("reader left", "remote", r.RemoteAddr, "reason", reason, "after", h.o.Live.Offset(ses.After()))
+	ses.remote = r.RemoteAddr
+	h.log(ses, reason)
 	switch {
 	case reason == socket.ReasonCut:
-		h.o.Logger.Warn("reader was cut", "remote", r.RemoteAddr, "err", ses.Err())
 	case reason == socket.ReasonEnded:
 		_, _ = w.Write(rd.Tail) // the client may be gone
 		if !rd.Broken {
@@ -219,6 +242,45 @@ func Abort(w http.ResponseWriter) {
 	_ = rc.Flush()
 	panic(http.ErrAbortHandler)
 }
+
+// giveAway is Stream for a connection that is taken over from the HTTP server. It
+// reports whether the request is answered.
+func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) bool {
+	c := h.o.Loops.NewConn()
+	ses := h.open(w, r, rd, c)
+	if ses == nil {
+		return true
+	}
+	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
+		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
+	}
+	header(w.Header())
+	fd, head, err := surface.TakeOver(w, r, rd.status())
+	if err != nil {
+		ses.Close()
+		h.notTaken.Do(func() {
+			h.o.Logger.Warn("a reader's connection could not be taken over from the http.Server: readers may cost a goroutine each; this is logged once", "remote", r.RemoteAddr, "err", err)
+		})
+		return false
+	}
+	c.Start(socket.Taken{
+		FD: fd, Source: ses, Head: head,
+		Block:     rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Heartbeat: rd.Heartbeat,
+	})
+	return true
+}
+
+// log tells how a reader left.
+func (h *Host) log(ses *session, reason socket.Reason) {
+	after := h.o.Live.Offset(ses.After())
+	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
+	if err := ses.Err(); reason == socket.ReasonCut && err != nil {
+		h.o.Logger.Warn("reader was cut", "remote", ses.remote, "after", after, "err", err)
+	}
+}
+
+func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 
 // TurnAway answers a reader that cannot be served now, because of err. An error
 // status would end a native EventSource for ever, so an event stream is one that

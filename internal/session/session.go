@@ -19,22 +19,24 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
-	live     *live.Live
-	form     render.Form
-	beat     Beat
-	asked    string // the offset that the reader came with
-	gapError bool   // end instead of going on after a gap
-	limited  bool   // end after left bytes of frames
-	left     int64
-	within   bool // what was given or passed is content of a stream
+	host   *Host
+	form   render.Form
+	asked  string     // the offset that the reader came with
+	remote string     // its address, if it is to be logged
+	loss   store.Loss // of the offset the reader came with; to be told
+	left   int64      // bytes of frames, if limited
+	id     uint64     // the position that the client knows
+	gone   uint64     // the last record that was told as gone
 
-	id    uint64     // the position that the client knows
-	loss  store.Loss // of the offset the reader came with; to be told
-	gone  uint64     // the last record that was told as gone
-	ended bool
+	// Small things together: there is one of these for each reader.
+	beat     Beat
+	gapError bool // end instead of going on after a gap
+	limited  bool // end after left bytes of frames
+	within   bool // what was given or passed is content of a stream
+	ended    bool
 }
 
-var _ socket.Source = (*session)(nil)
+var _ socket.Ender = (*session)(nil)
 
 // Peek implements socket.Source.
 func (s *session) Peek(out *frame.Ranges, size int) socket.State {
@@ -109,7 +111,7 @@ func (s *session) Notice() []byte {
 	s.id = s.After()
 	s.ended = s.gapError
 	if s.loss != store.LossNone {
-		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.live.Offset(s.After())}
+		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.After())}
 		s.loss = store.LossNone
 		return s.form.AppendGap(nil, &gap)
 	}
@@ -117,9 +119,9 @@ func (s *session) Notice() []byte {
 	for _, rm := range missing.Removed {
 		s.gone = max(s.gone, rm.Through)
 	}
-	asked := s.live.Offset(s.After()).String()
-	block := s.form.AppendGap(nil, gapOf(s.live, missing, asked, s.After(), false))
-	return s.form.AppendGap(block, gapOf(s.live, missing, asked, s.After(), true))
+	asked := s.host.o.Live.Offset(s.After()).String()
+	block := s.form.AppendGap(nil, gapOf(s.host.o.Live, missing, asked, s.After(), false))
+	return s.form.AppendGap(block, gapOf(s.host.o.Live, missing, asked, s.After(), true))
 }
 
 // gapOf says what is missing because it was removed from topics that go on, or,
@@ -148,12 +150,18 @@ func (s *session) Heartbeat() []byte {
 	moved := s.After() != s.id
 	if s.beat == BeatEvent || s.beat == BeatAuto && moved {
 		s.id = s.After()
-		return s.form.AppendCursor(nil, s.live.Offset(s.id))
+		return s.form.AppendCursor(nil, s.host.o.Live.Offset(s.id))
 	}
 	return s.form.AppendHeartbeat(nil)
 }
 
 // Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
-	return s.form.AppendFarewell(nil, delay, s.live.Offset(s.After()))
+	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
+}
+
+// Done implements socket.Ender.
+func (s *session) Done(reason socket.Reason) {
+	s.host.log(s, reason)
+	s.Close()
 }

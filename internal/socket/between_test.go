@@ -32,7 +32,7 @@ func (s *torn) bring() {
 	s.mu.Lock()
 	s.brought = true
 	s.mu.Unlock()
-	s.bell.Wake()
+	s.wake()
 }
 
 // "Heartbeat, gap, end and drain blocks are private bytes, sent only between

@@ -81,8 +81,13 @@ func (w *Writer) Shutdown(spread time.Duration) {
 func (w *Writer) farewellDelay() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return farewellDelay(w.spread)
+}
+
+// farewellDelay returns a delay spread evenly over a time, but never none.
+func farewellDelay(spread time.Duration) time.Duration {
 	const soonest = 500 * time.Millisecond
-	return soonest + rand.N(w.spread+1)
+	return soonest + rand.N(spread+1)
 }
 
 // A Bell wakes the goroutine that serves a connection. It implements the

@@ -19,6 +19,7 @@ import (
 type script struct {
 	mu      sync.Mutex
 	bell    Bell
+	wake    func() // the bell's, or that of another connection
 	frames  []frame.Frame
 	notices map[int]string // by the number of frames before it
 	end     State          // after the last frame, if not Idle
@@ -27,7 +28,8 @@ type script struct {
 }
 
 func newScript() *script {
-	return &script{bell: NewBell(), notices: map[int]string{}}
+	bell := NewBell()
+	return &script{bell: bell, wake: bell.Wake, notices: map[int]string{}}
 }
 
 // add appends frames, each in a page of its own.
@@ -38,14 +40,14 @@ func (s *script) add(texts ...string) {
 		s.frames = append(s.frames, frame.NewPage([]byte(text)).Frame(seq, 0, len(text)))
 	}
 	s.mu.Unlock()
-	s.bell.Wake()
+	s.wake()
 }
 
 func (s *script) finish(end State) {
 	s.mu.Lock()
 	s.end = end
 	s.mu.Unlock()
-	s.bell.Wake()
+	s.wake()
 }
 
 func (s *script) Peek(out *frame.Ranges, size int) State {

@@ -219,9 +219,22 @@ func (s *Surface) startAt(r *http.Request, m journal.Meta, pos int64) (live.Star
 	return live.Start{After: seq - 1, Next: seq, Sent: int(pos - start)}, nil
 }
 
-// header sets the fields of the answer and writes its status.
+// header writes the header of the answer.
 func (c *content) header(w http.ResponseWriter) {
-	h := w.Header()
+	c.fields(w.Header())
+	w.WriteHeader(c.status())
+}
+
+// status is that of the answer.
+func (c *content) status() int {
+	if c.bounds.contentRange != "" {
+		return http.StatusPartialContent
+	}
+	return http.StatusOK
+}
+
+// fields sets the fields of the answer.
+func (c *content) fields(h http.Header) {
 	setMeta(h, c.meta)
 	h.Set("ETag", tagOf(c.meta).String())
 	h.Set("Accept-Ranges", c.ranges)
@@ -232,12 +245,9 @@ func (c *content) header(w http.ResponseWriter) {
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Content-Length", strconv.FormatInt(int64(len(c.reading.Head))+c.reading.Limit+int64(len(c.reading.Tail)), 10))
 	}
-	status := http.StatusOK
 	if c.bounds.contentRange != "" {
 		h.Set("Content-Range", c.bounds.contentRange)
-		status = http.StatusPartialContent
 	}
-	w.WriteHeader(status)
 }
 
 // send answers with content. One that has no bytes needs no reader, and a request
@@ -263,7 +273,7 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err 
 	if rd.Filter, err = leat.ParseFilter(c.meta.Name); err != nil {
 		return err
 	}
-	rd.Heartbeat, rd.Broken = s.o.Heartbeat, c.bounds.broken
-	s.o.Host.Stream(w, r, rd, func(http.Header) { c.header(w) })
+	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()
+	s.o.Host.Stream(w, r, rd, c.fields)
 	return nil
 }

@@ -1,0 +1,300 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A load is many readers of one server, served by one goroutine with epoll. Each
+// checks that the events of each publisher come in order, none twice and none left
+// out.
+type load struct {
+	epoll int
+	conns []*reader
+	done  chan struct{}
+	stop  atomic.Bool
+
+	ready     atomic.Int64 // readers whose answer has begun
+	delivered atomic.Int64
+	reads     atomic.Int64 // that brought at least one event
+	wrong     atomic.Int64
+
+	mu    sync.Mutex
+	hist  histogram
+	fault error
+}
+
+// maxPublishers bounds the number in an event.
+const maxPublishers = 8
+
+// A reader is one connection, and how far it has been parsed.
+type reader struct {
+	fd     int
+	head   bool   // the head of the answer has been read
+	left   int    // of the chunk
+	line   []byte // begun in an earlier read
+	edge   []byte // the line between two chunks, begun in an earlier read
+	next   [maxPublishers]int64
+	events int
+}
+
+// newLoad connects readers and waits until all answers have begun.
+func newLoad(addr, path string, afterStart bool, n int) (*load, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{epoll: epoll, done: make(chan struct{})}
+	request := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+	if afterStart {
+		request += "Rival-After: 0\r\n" // Leat's offsets are no numbers: it has from=start
+	}
+	l.conns = make([]*reader, n)
+	for i := range l.conns {
+		l.conns[i] = &reader{fd: -1}
+	}
+	go l.run() // ends with close
+	for i, r := range l.conns {
+		if err := l.connect(i, r, addr, request+"\r\n"); err != nil {
+			l.close()
+			return nil, fmt.Errorf("reader %d: %w", i, err)
+		}
+	}
+	for limit := time.Now().Add(20 * time.Second); l.ready.Load() < int64(n); time.Sleep(time.Millisecond) {
+		if err := l.failure(); err != nil || time.Now().After(limit) {
+			l.close()
+			return nil, errors.Join(fmt.Errorf("%d of %d answers have begun", l.ready.Load(), n), err)
+		}
+	}
+	return l, nil
+}
+
+func (l *load) connect(i int, r *reader, addr, request string) error {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return err
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	r.fd = fd
+	if err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
+		return err
+	}
+	if _, err = syscall.Write(fd, []byte(request)); err != nil {
+		return err
+	}
+	if err = syscall.SetNonblock(fd, true); err != nil {
+		return err
+	}
+	return syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
+}
+
+func (l *load) run() {
+	defer close(l.done)
+	runtime.LockOSThread()
+	events, buf := make([]syscall.EpollEvent, 512), make([]byte, 256<<10)
+	for !l.stop.Load() {
+		n, err := syscall.EpollWait(l.epoll, events, 20)
+		if err != nil && err != syscall.EINTR {
+			l.fail(err)
+			return
+		}
+		for _, e := range events[:max(n, 0)] {
+			r := l.conns[e.Fd]
+			k, err := syscall.Read(r.fd, buf)
+			if k <= 0 && err != syscall.EAGAIN {
+				l.fail(fmt.Errorf("reader %d: the stream has ended after %d events: %v", e.Fd, r.events, err))
+				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, r.fd, nil)
+				continue
+			}
+			if k > 0 {
+				l.take(r, buf[:k])
+			}
+		}
+	}
+}
+
+// take parses what one read brought.
+func (l *load) take(r *reader, b []byte) {
+	if !r.head {
+		i := bytes.Index(b, []byte("\r\n\r\n")) // comes in one piece
+		if i < 0 || !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
+			l.fail(fmt.Errorf("the answer begins with %.200q", b))
+			return
+		}
+		r.head = true
+		b = b[i+4:]
+		l.ready.Add(1)
+	}
+	now, before := time.Now().UnixNano(), r.events
+	l.mu.Lock()
+	for len(b) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(b))
+			l.lines(r, b[:n], now)
+			b, r.left = b[n:], r.left-n
+			continue
+		}
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			r.edge = append(r.edge, b...)
+			break
+		}
+		edge := b[:i]
+		if len(r.edge) > 0 {
+			edge = append(r.edge, edge...)
+			r.edge = r.edge[:0]
+		}
+		b = b[i+1:]
+		if edge = bytes.TrimSuffix(edge, []byte("\r")); len(edge) > 0 { // else the end of a chunk
+			n, err := strconv.ParseUint(string(edge), 16, 32)
+			if err != nil || n == 0 {
+				l.fault = errors.Join(l.fault, fmt.Errorf("a chunk of size %q", edge))
+				break
+			}
+			r.left = int(n)
+		}
+	}
+	l.mu.Unlock()
+	if n := r.events - before; n > 0 {
+		l.delivered.Add(int64(n))
+		l.reads.Add(1)
+	}
+}
+
+// lines takes a piece of the event stream.
+func (l *load) lines(r *reader, b []byte, now int64) {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			r.line = append(r.line, b...)
+			return
+		}
+		line := b[:i]
+		if len(r.line) > 0 {
+			r.line = append(r.line, line...)
+			line = r.line
+			r.line = r.line[:0]
+		}
+		b = b[i+1:]
+		if len(line) > 6 && line[0] == 'd' && string(line[:6]) == "data: " {
+			l.event(r, line[6:], now)
+		}
+	}
+}
+
+// event checks "publisher number nanoseconds padding".
+func (l *load) event(r *reader, data []byte, now int64) {
+	publisher, data, ok := number(data)
+	seq, data, ok2 := number(data)
+	at, _, ok3 := number(data)
+	if !ok || !ok2 || !ok3 || publisher >= maxPublishers {
+		return // an event of the server's own
+	}
+	if seq != r.next[publisher] {
+		l.wrong.Add(1)
+	}
+	r.next[publisher] = seq + 1
+	r.events++
+	l.hist.add(now - at)
+}
+
+func number(b []byte) (n int64, rest []byte, ok bool) {
+	for i, c := range b {
+		if c == ' ' {
+			return n, b[i+1:], i > 0
+		}
+		if c < '0' || c > '9' {
+			return 0, nil, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return 0, nil, false
+}
+
+func (l *load) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault == nil {
+		l.fault = err
+	}
+}
+
+func (l *load) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault
+}
+
+// waitFor waits until so many events have come in all.
+func (l *load) waitFor(n int64, limit time.Duration) {
+	for end := time.Now().Add(limit); l.delivered.Load() < n && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (l *load) close() {
+	l.stop.Store(true)
+	<-l.done
+	for _, r := range l.conns {
+		if r.fd >= 0 {
+			// A reset, so that no port waits for the rest of the run.
+			_ = syscall.SetsockoptLinger(r.fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+			_ = syscall.Close(r.fd)
+		}
+	}
+	_ = syscall.Close(l.epoll)
+}
+
+func (l *load) resetLatency() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hist = histogram{}
+}
+
+// latency returns a quantile in milliseconds.
+func (l *load) latency(q float64) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hist.quantile(q) / 1e6
+}
+
+// A histogram has sixteen buckets for each power of two.
+type histogram struct {
+	buckets [64 * 16]int64
+	n       int64
+}
+
+func (h *histogram) add(v int64) {
+	h.buckets[bucket(v)]++
+	h.n++
+}
+
+func bucket(v int64) int {
+	v = max(v, 16)
+	e := bits.Len64(uint64(v)) - 5
+	return e*16 + int(v>>e) - 16
+}
+
+func (h *histogram) quantile(q float64) float64 {
+	rank := int64(q * float64(h.n))
+	for i, n := range h.buckets {
+		if rank -= n; rank < 0 {
+			return float64(int64(i%16+16) << (i / 16))
+		}
+	}
+	return 0
+}

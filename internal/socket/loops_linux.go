@@ -1,0 +1,518 @@
+package socket
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Loops write to connections that were taken over from an HTTP server, many with
+// one goroutine: a connection that has nothing to send or no room costs no
+// goroutine, no timer and no buffer. All methods may be called by many goroutines
+// at once.
+type Loops struct {
+	// Static after construction.
+	loops   []*loop
+	running sync.WaitGroup
+
+	next atomic.Uint32 // the loop that gets the next connection
+}
+
+// NewLoops returns Loops that run until Close. The error is that of a system that
+// has no descriptors left.
+func NewLoops(o LoopOptions) (*Loops, error) {
+	if o.Loops <= 0 {
+		o.Loops = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = time.Minute
+	}
+	ls := &Loops{}
+	for range o.Loops {
+		l, err := newLoop(o)
+		if err != nil {
+			ls.Close()
+			return nil, err
+		}
+		ls.loops = append(ls.loops, l)
+		// Owned by ls: Close ends and joins it.
+		ls.running.Go(l.run)
+	}
+	return ls, nil
+}
+
+// NewConn returns a connection that can be woken already, and is started later or
+// never.
+func (ls *Loops) NewConn() *LoopConn {
+	i := ls.next.Add(1) % uint32(len(ls.loops))
+	return &LoopConn{loop: ls.loops[i], fd: -1}
+}
+
+// Len returns the number of connections.
+func (ls *Loops) Len() int {
+	n := int64(0)
+	for _, l := range ls.loops {
+		n += l.open.Load()
+	}
+	return int(n)
+}
+
+// Shutdown ends every connection with the farewell of its Source, as that of
+// Writer does, and connections that begin later at once. The channel is closed when
+// there are none left: a client that does not take its farewell keeps its
+// connection until the stall timeout, or Close. It may be called again, to wait for
+// connections that began after the first call.
+func (ls *Loops) Shutdown(spread time.Duration) <-chan struct{} {
+	done := make(chan struct{})
+	var left sync.WaitGroup
+	for _, l := range ls.loops {
+		left.Add(1)
+		l.stop(spread, left.Done)
+	}
+	// Ends with the last connection: Close leaves none.
+	go func() { left.Wait(); close(done) }()
+	return done
+}
+
+// Close closes all connections and ends the loops.
+func (ls *Loops) Close() {
+	for _, l := range ls.loops {
+		l.close()
+	}
+	ls.running.Wait()
+}
+
+// A LoopConn is a connection of a loop. It is the Waker of its reader.
+type LoopConn struct {
+	loop *loop
+
+	// Set by Start, which comes before the loop looks at them.
+	heartbeat time.Duration
+	fd        int // -1 from its end on
+
+	started atomic.Bool
+	queued  atomic.Bool // in the loop's ready list
+
+	// Owned by the loop.
+	pump         pump
+	admitted     bool          // known to epoll and to the wheel
+	waits        bool          // for room
+	leaving      bool          // the client sends no more
+	lastWrite    time.Duration // when something was taken, or when waiting for room began
+	place        int           // in the wheel
+	older, newer *LoopConn
+}
+
+// Start begins to serve a connection. It must be called once.
+func (c *LoopConn) Start(t Taken) {
+	c.fd, c.heartbeat = t.FD, t.Heartbeat
+	c.pump.source = t.Source
+	c.pump.begin(t.Head, t.Block)
+	if !c.loop.start(c) {
+		_ = unix.Close(c.fd)
+		t.Source.Done(ReasonShutdown)
+	}
+}
+
+// Wake has the loop look at the connection. It never waits.
+func (c *LoopConn) Wake() {
+	if !c.queued.Swap(true) {
+		c.loop.push(c)
+	}
+}
+
+// A loop is one goroutine and its connections.
+type loop struct {
+	// Static after construction.
+	epoll, event int // descriptors
+	stall        time.Duration
+	panicked     func(any, []byte)
+	began        time.Time
+	open         atomic.Int64
+
+	// Owned by run.
+	conns   map[int32]*LoopConn
+	wheel   wheel
+	scratch scratch
+	writes  writes
+	now     time.Duration // since began
+	bye     bool          // all connections are parting, and those that come
+
+	mu       sync.Mutex
+	ready    []*LoopConn
+	sleeping bool
+	stopping bool
+	closed   bool
+	spread   time.Duration
+	left     []func() // called when no connection is left after stopping
+}
+
+func newLoop(o LoopOptions) (*loop, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(epoll))
+	}
+	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)})
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(event), unix.Close(epoll))
+	}
+	return &loop{
+		epoll: epoll, event: event, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
+		conns: make(map[int32]*LoopConn), scratch: newScratch(),
+	}, nil
+}
+
+// start takes a connection, unless the loop is closed.
+func (l *loop) start(c *LoopConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.open.Add(1)
+	c.started.Store(true)
+	// If it is in the list already it is looked at with what was set here.
+	if !c.queued.Swap(true) {
+		l.ready = append(l.ready, c)
+		l.wake()
+	}
+	return true
+}
+
+// push puts c, which is not there, into the ready list.
+func (l *loop) push(c *LoopConn) {
+	l.mu.Lock()
+	if !l.closed { // after that nobody looks
+		l.ready = append(l.ready, c)
+		l.wake()
+	}
+	l.mu.Unlock()
+}
+
+// wake ends the loop's sleep. The caller holds mu.
+func (l *loop) wake() {
+	if l.sleeping {
+		l.sleeping = false
+		one := [8]byte{1}
+		_, _ = unix.Write(l.event, one[:]) // it cannot be full: nobody else counts
+	}
+}
+
+func (l *loop) stop(spread time.Duration, left func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		left()
+		return
+	}
+	l.stopping, l.spread = true, spread
+	l.left = append(l.left, left)
+	l.wake()
+}
+
+func (l *loop) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.wake()
+}
+
+// run serves until the loop is closed. It waits nowhere but in epoll, and never
+// for a reader: what a Source has to bring first wakes the connection later.
+func (l *loop) run() {
+	events := make([]unix.EpollEvent, 256)
+	var ready []*LoopConn
+	for {
+		n, err := unix.EpollWait(l.epoll, events, l.patience())
+		if err != nil && err != unix.EINTR {
+			panic(err) // of a descriptor that is our own: somebody has closed it
+		}
+		l.now = time.Since(l.began)
+		for _, e := range events[:max(n, 0)] {
+			l.notice(e)
+		}
+		var closed, stopping bool
+		ready, closed, stopping = l.takeReady(ready)
+		for i, c := range ready {
+			ready[i] = nil
+			c.queued.Store(false) // first: what comes from here on is looked for again
+			if c.started.Load() {
+				l.serve(c)
+			}
+		}
+		if closed {
+			l.end()
+			return
+		}
+		if stopping && !l.bye {
+			l.sayFarewell()
+		}
+		l.wheel.turn(l.now, l.look)
+		if stopping && l.open.Load() == 0 {
+			l.tellLeft()
+		}
+	}
+}
+
+// tellLeft tells that there is no connection left.
+func (l *loop) tellLeft() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, left := range l.left {
+		left()
+	}
+	l.left = nil
+}
+
+// patience returns how long to wait for something to happen, in milliseconds: not
+// at all if a connection is ready, otherwise until the wheel has something.
+func (l *loop) patience() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ready) > 0 || l.closed || l.stopping && (!l.bye || l.left != nil && l.open.Load() == 0) {
+		return 0
+	}
+	l.sleeping = true
+	wait, ok := l.wheel.wait(time.Since(l.began))
+	if !ok {
+		return -1
+	}
+	return int((wait + time.Millisecond - 1) / time.Millisecond)
+}
+
+func (l *loop) takeReady(ready []*LoopConn) (_ []*LoopConn, closed, stopping bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sleeping = false
+	l.scratch.spread = l.spread
+	ready, l.ready = l.ready, ready[:0]
+	return ready, l.closed, l.stopping
+}
+
+// notice takes an event of epoll.
+func (l *loop) notice(e unix.EpollEvent) {
+	if e.Fd == int32(l.event) {
+		var count [8]byte
+		_, _ = unix.Read(l.event, count[:])
+		return
+	}
+	c := l.conns[e.Fd]
+	switch {
+	case c == nil:
+	case e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		l.drop(c, ReasonGone)
+	default:
+		// A client that sends no more gets what is due. If it has gone
+		// altogether, the answer to that says so.
+		c.leaving = c.leaving || e.Events&unix.EPOLLRDHUP != 0
+		if c.waits || c.leaving {
+			l.serve(c)
+		}
+	}
+}
+
+// serve writes what a connection is due.
+func (l *loop) serve(c *LoopConn) {
+	if c.fd < 0 {
+		return // it has ended, and was woken before
+	}
+	defer l.recovered(c)
+	if !c.admitted && !l.admit(c) {
+		return
+	}
+	l.writes.fd = c.fd
+	state, err := c.pump.run(&l.writes, &l.scratch)
+	if c.pump.moved {
+		c.pump.moved = false
+		c.lastWrite = l.now
+	}
+	if state != blocked {
+		c.waits = false
+	}
+	switch state {
+	case paused:
+		if c.leaving {
+			l.drop(c, ReasonGone)
+		}
+	case blocked:
+		l.waitForRoom(c)
+	case unready:
+		c.Wake() // behind those that are ready
+	case ended:
+		l.drop(c, ReasonEnded)
+	case cut:
+		l.drop(c, ReasonCut)
+	case failed:
+		l.drop(c, reasonOf(err))
+	}
+}
+
+// recovered ends a connection whose Source or Done has panicked, if anybody wants to
+// hear of it; else the process ends. It is to be deferred.
+func (l *loop) recovered(c *LoopConn) {
+	if l.panicked == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		l.panicked(v, debug.Stack())
+		l.drop(c, ReasonBroken)
+	}
+}
+
+// reasonOf names the end of a connection that cannot be written to.
+func reasonOf(err error) Reason {
+	switch err {
+	case unix.EPIPE, unix.ECONNRESET, unix.ETIMEDOUT:
+		return ReasonGone
+	}
+	return ReasonBroken
+}
+
+// admit makes a connection one of the loop's. It reports whether it could.
+func (l *loop) admit(c *LoopConn) bool {
+	c.admitted = true
+	c.lastWrite = l.now
+	c.pump.parting = l.bye
+	l.conns[int32(c.fd)] = c
+	l.wheel.add(c, l.now+c.heartbeat)
+	// What the system holds for a client that does not read is not looked at
+	// again: it is better off in the pages that all share.
+	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, writeSize)
+	// Edge-triggered: EPOLLOUT comes after a write that found no room, and need
+	// not be asked for each time.
+	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{
+		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.fd),
+	})
+	if err != nil {
+		l.drop(c, ReasonBroken)
+	}
+	return err == nil
+}
+
+// waitForRoom notes that a connection waits for room: from now on it is the stall
+// that is timed.
+func (l *loop) waitForRoom(c *LoopConn) {
+	if c.waits {
+		return
+	}
+	c.waits = true
+	c.lastWrite = l.now
+	if l.stall > 0 && l.stall < c.heartbeat {
+		l.wheel.remove(c)
+		l.wheel.add(c, l.now+l.stall)
+	}
+}
+
+// look is what the wheel does with a connection whose time has come: it has been
+// silent, or has had no room, for long.
+func (l *loop) look(c *LoopConn) {
+	defer l.recovered(c)
+	quiet, limit := l.now-c.lastWrite, c.heartbeat
+	if c.waits {
+		limit = l.stall
+	}
+	switch {
+	case limit > 0 && quiet < limit:
+		// Once it has room again it is silence that is timed.
+		l.wheel.add(c, min(c.lastWrite+limit, l.now+c.heartbeat))
+	case c.waits && limit > 0:
+		l.drop(c, ReasonStalled)
+	default:
+		l.wheel.add(c, l.now+c.heartbeat)
+		if !c.waits && c.pump.between() {
+			c.pump.send(c.pump.source.Heartbeat())
+			l.serve(c)
+		}
+	}
+}
+
+// sayFarewell has all connections part, and those that come.
+func (l *loop) sayFarewell() {
+	l.bye = true
+	for _, c := range l.conns {
+		c.pump.parting = true
+		if !c.waits {
+			l.serve(c)
+		}
+	}
+}
+
+// drop closes a connection.
+func (l *loop) drop(c *LoopConn, why Reason) {
+	if c.fd < 0 {
+		return
+	}
+	if l.bye && c.pump.parting && (why == ReasonEnded || why == ReasonCut) {
+		why = ReasonShutdown
+	}
+	delete(l.conns, int32(c.fd))
+	l.wheel.remove(c)
+	if c.admitted {
+		// Closing does it too, but only once no process that was forked
+		// meanwhile has the connection.
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	}
+	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown {
+		discard(c.fd) // what was written arrives
+	}
+	_ = unix.Close(c.fd)
+	c.fd = -1
+	source := c.pump.source.(Ender) // as Start was given it
+	c.pump = pump{}
+	defer l.open.Add(-1)
+	defer l.recovered(c)
+	source.Done(why)
+}
+
+// discard takes what a client has sent behind its request, such as another request.
+// If it were still there, closing would be a reset, which also takes from the client
+// what it was sent last.
+func discard(fd int) {
+	var junk [4096]byte
+	for range 64 {
+		if n, err := unix.Read(fd, junk[:]); n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// end closes what is left. Nothing starts any more.
+func (l *loop) end() {
+	for _, c := range l.conns {
+		l.drop(c, ReasonShutdown)
+	}
+	l.mu.Lock()
+	l.ready = nil
+	l.mu.Unlock()
+	l.tellLeft()
+	_ = unix.Close(l.event)
+	_ = unix.Close(l.epoll)
+}
+
+// Duplicate returns a second descriptor of a connection, the caller's own.
+func Duplicate(c *net.TCPConn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := raw.Control(func(own uintptr) {
+		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return -1, err
+	}
+	return fd, nil
+}
+
+// CloseDuplicate closes what Duplicate returned, if it was not given to a loop.
+func CloseDuplicate(fd int) { _ = unix.Close(fd) }

@@ -1,0 +1,183 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/leat-dev/leat/server"
+	"github.com/leat-dev/leat/sse"
+)
+
+// hideHijack is a middleware whose ResponseWriter can be flushed, and no more.
+func hideHijack(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(struct {
+			http.ResponseWriter
+			http.Flusher
+		}{w, w.(http.Flusher)}, r)
+	})
+}
+
+// A connection is taken over if nothing but the answer to one request is to come of
+// it. All other readers are served as well as these.
+func TestTakeOver(t *testing.T) {
+	const get = "GET /events?topic=a HTTP/1.1\r\nHost: localhost\r\n"
+	for _, test := range []struct {
+		name    string
+		request string
+		o       server.Options
+		tls     bool
+		wrap    func(http.Handler) http.Handler
+		taken   bool
+	}{
+		{name: "GET", request: get + "\r\n", taken: true},
+		{name: "another request behind it", request: get + "\r\n" + get + "\r\n", taken: true},
+		{name: "NDJSON", request: get + "Accept: application/x-ndjson\r\n\r\n", taken: true},
+		{name: "HTTP/1.0", request: "GET /events?topic=a HTTP/1.0\r\n\r\n"},
+		{name: "HEAD", request: "HEAD /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+		{name: "a body", request: get + "Content-Length: 3\r\n\r\nabc"},
+		{name: "TLS", request: get + "\r\n", tls: true},
+		{name: "Options.Loops < 0", request: get + "\r\n", o: server.Options{Loops: -1}},
+		{name: "a middleware that hides Hijack", request: get + "\r\n", wrap: hideHijack},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.o.Store, test.o.Logger = memory(t), slog.New(slog.NewTextHandler(t.Output(), nil))
+			srv, err := server.New(test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var h http.Handler = srv
+			if test.wrap != nil {
+				h = test.wrap(h)
+			}
+			var taken atomic.Int32
+			hs := httptest.NewUnstartedServer(h)
+			hs.Config.ConnContext = srv.ConnContext
+			hs.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateHijacked {
+					taken.Add(1)
+				}
+			}
+			if hs.Start(); test.tls {
+				hs.Close()
+				hs = httptest.NewUnstartedServer(h)
+				hs.Config.ConnContext = srv.ConnContext
+				hs.StartTLS()
+			}
+			t.Cleanup(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				if err := srv.Shutdown(ctx); err != nil {
+					t.Error(err)
+				}
+				hs.CloseClientConnections()
+				hs.Close()
+			})
+			c, err := net.Dial("tcp", hs.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.tls {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(20 * time.Second))
+			io.WriteString(c, test.request)
+			method, _, _ := strings.Cut(test.request, " ")
+			resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+			if err != nil || resp.StatusCode != 200 {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			if method == "GET" {
+				lines := bufio.NewReader(resp.Body)
+				if _, err := lines.ReadString('\n'); err != nil { // so it is being read to
+					t.Fatal(err)
+				}
+				(&service{t: t, url: hs.URL, client: hs.Client()}).publish("a", "here it is")
+				for line := ""; !strings.Contains(line, "here it is"); {
+					if line, err = lines.ReadString('\n'); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if got := taken.Load() > 0; got != test.taken || test.taken != resp.Close && resp.ProtoMinor == 1 {
+				t.Errorf("taken: %v, the answer closes: %v; want %v", got, resp.Close, test.taken)
+			}
+		})
+	}
+}
+
+// "There is no goroutine, timer or channel per reader": not one for each, whatever
+// they ask for.
+func TestReadersHaveNoGoroutines(t *testing.T) {
+	readers := 1000
+	if os.Getenv("LEAT_SOAK") != "" {
+		readers = 9000 // two descriptors each
+	}
+	s := start(t, server.Options{Store: memory(t)}, protocols["HTTP/1.1"])
+	s.publish("all", "x")
+	before := runtime.NumGoroutine()
+	var conns []net.Conn
+	var heads []*bufio.Reader
+	for i := range readers {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(60 * time.Second))
+		fmt.Fprintf(c, "GET /events?topic=all&topic=own/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
+		conns, heads = append(conns, c), append(heads, bufio.NewReaderSize(c, 512))
+	}
+	var decoders []*sse.Decoder
+	for i, br := range heads {
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		d := sse.NewDecoder(resp.Body, nil)
+		if _, err := d.Next(); err != nil {
+			t.Fatal(i, err)
+		}
+		decoders = append(decoders, d)
+	}
+	s.client.CloseIdleConnections()
+	id := s.publish("all", "y")
+	for i, d := range decoders {
+		if ev, err := d.Next(); err != nil || ev.ID != id {
+			t.Fatalf("reader %d: %+v, %v", i, ev, err)
+		}
+	}
+	// Handlers that have given their connection away end in a moment.
+	n := 0
+	for range 1000 {
+		if n = runtime.NumGoroutine() - before; n <= 10 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if n > 10 {
+		t.Errorf("%d readers have %d goroutines", readers, n)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	for deadline := time.Now().Add(20 * time.Second); s.read(s.do("GET", "/healthz", ""))["subscribers"] != 0.0; {
+		if time.Now().After(deadline) {
+			t.Fatal("readers that have left are kept")
+		}
+	}
+}
