@@ -299,7 +299,7 @@ func TestEarlyAnswer(t *testing.T) {
 					continue
 				}
 				f.want(t, test.path, test.status, "")
-			case <-time.After(20 * time.Second):
+			case <-time.After(5 * time.Second):
 				t.Fatalf("%s %s: no answer before the body has ended", test.path, test.contentType)
 			}
 		}
