@@ -44,6 +44,7 @@ func newRemovals(after, order uint64, removed []store.Removed) *removals {
 	rs := &removals{after: after, order: order, newest: order}
 	for _, rm := range removed {
 		switch {
+		case rs.lists(rm): // a stream that was there before one of its name
 		case len(rs.list) < maxRemoved || rm.Through > rs.floor:
 			rs.list = append(rs.list, rm)
 		default:
@@ -54,6 +55,14 @@ func newRemovals(after, order uint64, removed []store.Removed) *removals {
 		rs.newest = max(rs.newest, rm.Order) // a store may tell of more than it was asked
 	}
 	return rs
+}
+
+// lists reports whether the list has a later removal of the same kind from a stream
+// of that name, which reaches at least as far.
+func (rs *removals) lists(rm store.Removed) bool {
+	return slices.ContainsFunc(rs.list, func(later store.Removed) bool {
+		return later.Stream == rm.Stream && later.Dropped == rm.Dropped && later.Through >= rm.Through
+	})
 }
 
 // covers reports whether rs is also what was lost after a position, with the

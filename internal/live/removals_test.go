@@ -369,3 +369,22 @@ func TestGapIsToldBesideOneThatIsEarly(t *testing.T) {
 		c.want(r[12], r[14], r[16], r[17], r[18], r[19])
 	})
 }
+
+// "Removed are streams that have lost records, at most 16; more says how many further
+// ones there are": a name whose stream was deleted and made anew again and again is
+// one of them, however often.
+func TestGapNamesAStreamOnce(t *testing.T) {
+	overStores(t, func(t *testing.T, st store.Store) {
+		r := fillLog(t, st, 4, "x", "b", "c")
+		trim(t, st, r[2])
+		var last leat.Record
+		for range 20 {
+			last = fillLog(t, st, 1, "x", "a")[0]
+			drop(t, st, "a")
+		}
+		l := start(t, st, nil, live.Options{})
+		c := join(t, l, filter(t, "*"), plain{}, after(r[1]))
+		wantMissing(t, c.wantGap(), last, r[2])
+		c.want(r[3])
+	})
+}
