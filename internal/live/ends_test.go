@@ -121,7 +121,10 @@ func TestMadeAnewAndEmpty(t *testing.T) {
 		l := start(t, st, nil, live.Options{})
 		slow := join(t, l, filter(t, "a"), plain{}, l.Beginning())
 		old := append(fillLog(t, st, 3, "x", "a"), end(t, st, "a", leat.EndDeleted))
-		slow.wantState(live.Due) // so memory has all of it
+		for l.Head() < st.Head() { // so memory has all of it
+			slow.awaitFollower()
+		}
+		slow.wantState(live.Due)
 		drop(t, st, "a")
 		for made := false; !made; {
 			results, err := st.Commit(t.Context(), []store.Tx{{Stream: "a", ContentType: "text/plain"}})
