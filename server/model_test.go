@@ -22,7 +22,7 @@ func TestModel(t *testing.T) {
 		t.Run(string(class), func(t *testing.T) {
 			worlds, lives, ops := 1, 6, 100
 			if os.Getenv("LEAT_SOAK") == "1" {
-				worlds, lives, ops = 20, 12, 400
+				worlds, lives, ops = 10, 12, 400
 			}
 			for range worlds {
 				seed := rand.Uint64()
