@@ -108,7 +108,10 @@ type Store interface {
 	// Removed returns the streams that pass the filter and have lost a
 	// record after the position given, by a removal whose order is greater
 	// than since and at most until. Removals of streams that no longer exist
-	// count. The order of the list is that of Through.
+	// count. The order of the list is that of Through. A stream that loses
+	// more while it is read may be listed with that later removal instead; a
+	// caller who asks again, with a later until, comes to rest once nothing is
+	// removed any more.
 	Removed(ctx context.Context, f *leat.Filter, after, since, until uint64) ([]Removed, error)
 
 	// Trim removes the records of a stream up to a position, without
