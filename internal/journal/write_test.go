@@ -638,12 +638,11 @@ func TestDeleteAgainstAppend(t *testing.T) {
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		acked := map[leat.Offset]string{}
+		const callers = 6
 		var left, deleted atomic.Int64
-		for caller := range 6 {
+		left.Store(callers - 1) // all but the one who deletes
+		for caller := range callers {
 			j := open(t, st, Options{Now: c.Now, Sweep: -1})
-			if caller > 0 {
-				left.Add(1)
-			}
 			wg.Go(func() {
 				if caller > 0 {
 					defer left.Add(-1)
