@@ -253,17 +253,10 @@ func (j *Journal) trim(ctx context.Context, name string) error {
 	if err != nil || v.version == 0 {
 		return err
 	}
-	records, bytes := info.Records, info.Bytes
-	if v.over != "" {
-		// An end is no content: it counts for nothing and stays.
-		b, err := j.st.ReadStream(ctx, name, v.last-1, v.last, 1)
-		if err != nil {
-			return err
-		}
-		for i := range b.Records {
-			records--
-			bytes -= int64(len(b.Records[i].Data))
-		}
+	// An end counts for nothing and stays.
+	records, bytes, _, err := j.contentOf(ctx, v, info)
+	if err != nil {
+		return err
 	}
 	through, err := j.excess(ctx, v, info, records, bytes)
 	if err == nil && through > 0 {

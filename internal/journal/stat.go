@@ -62,24 +62,35 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	}
 	m := Meta{
 		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
-		Records: info.Records, Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
+		Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
 		Mark: j.st.Epochs().Offset(max(v.last, v.id)),
 	}
-	content := info.Bytes
-	if v.over != "" {
-		b, err := j.st.ReadStream(ctx, name, v.last-1, v.last, 1)
-		if err != nil {
-			return Meta{}, err
-		}
-		if len(b.Records) > 0 { // otherwise it is being removed, and nothing of it is left
-			m.Reason = string(b.Records[0].Data)
-			content -= int64(len(m.Reason))
-			m.Records--
-		}
+	records, content, reason, err := j.contentOf(ctx, v, info)
+	if err != nil {
+		return Meta{}, err
 	}
 	// All of it is of one moment, whatever is trimmed meanwhile.
-	m.Start = m.End - content
+	m.Records, m.Start, m.Reason = records, m.End-content, reason
 	return m, nil
+}
+
+// contentOf returns how many records and bytes of content are retained of a stream,
+// which an end is none of, and the reason of the end.
+func (j *Journal) contentOf(ctx context.Context, v view, info store.Info) (records, bytes int64, reason string, err error) {
+	records, bytes = info.Records, info.Bytes
+	if v.over == "" {
+		return records, bytes, "", nil
+	}
+	b, err := j.st.ReadStream(ctx, info.Name, v.last-1, v.last, 1)
+	if err != nil {
+		return 0, 0, "", err
+	}
+	if len(b.Records) > 0 { // otherwise it is being removed, and nothing of it is left
+		reason = string(b.Records[0].Data)
+		records--
+		bytes -= int64(len(reason))
+	}
+	return records, bytes, reason, nil
 }
 
 // Continues reports whether a stream that had the Mark given has become the one
