@@ -41,7 +41,7 @@ func parseContentType(s string) (contentType, error) {
 		return contentType{}, leat.Errorf(leat.CodeMediaType, "%s is not a content type", shorten(s)).
 			Advise("A content type is a type and a subtype, such as application/json or text/plain; charset=utf-8.")
 	}
-	c := contentType{essence: essence, kind: kindOf(essence)}
+	c := contentType{essence: essence, kind: KindOf(essence)}
 	if charset, ok := params["charset"]; ok && c.kind != leat.KindBinary {
 		switch strings.ToLower(charset) {
 		case "utf-8", "utf8", "us-ascii", "ascii":
@@ -72,8 +72,9 @@ func storedType(text string) contentType {
 	return c
 }
 
-// kindOf returns how payloads of a content type read.
-func kindOf(essence string) leat.Kind {
+// KindOf returns how payloads of a content type read, given as its type and subtype
+// in lower case, without parameters.
+func KindOf(essence string) leat.Kind {
 	switch {
 	case essence == typeJSON, strings.HasSuffix(essence, "+json"):
 		return leat.KindJSON

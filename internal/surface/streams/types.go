@@ -32,10 +32,6 @@ func essenceOf(contentType string) string {
 	return essence
 }
 
-func isJSON(essence string) bool {
-	return essence == surface.JSON || strings.HasSuffix(essence, "+json")
-}
-
 // A manner is how a body becomes records.
 type manner int
 

@@ -27,7 +27,7 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in
 	write := journal.Write{Stream: name, End: end.state, Reason: end.reason}
 	if !in.Empty() {
 		body := in.Ingest(r, s.o.Journal.MaxRecord())
-		if write.Appends, err = recordsOf(body, isJSON(essenceOf(config.ContentType))); err != nil {
+		if write.Appends, err = recordsOf(body, journal.KindOf(essenceOf(config.ContentType)) == leat.KindJSON); err != nil {
 			return err
 		}
 	}
