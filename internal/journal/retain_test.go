@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -362,6 +363,34 @@ func TestIdleSweepReadsNothing(t *testing.T) {
 		}
 		if r, d := st.reads.Load(), st.dues.Load(); r != 0 || d != 10 {
 			t.Errorf("10 idle sweeps have read %d times and asked %d times what is due", r, d)
+		}
+	})
+}
+
+// "An idle sweep over 1,000,000 streams reads nothing": in a soak they are as many.
+func TestIdleSweepOverManyStreams(t *testing.T) {
+	streams := 10_000
+	if os.Getenv("LEAT_SOAK") != "" {
+		streams = 1_000_000
+	}
+	eachAlone(t, func(t *testing.T, inner store.Store, c *clock) {
+		st := &counter{Store: inner}
+		due := c.Now().Add(time.Hour)
+		for i := 0; i < streams; i += 1000 {
+			txs := make([]store.Tx, 1000)
+			for k := range txs {
+				name := fmt.Sprint("s/", i+k)
+				records := []leat.Record{{Stream: name, Kind: leat.KindText, Data: []byte("x")}}
+				txs[k] = store.Tx{Stream: name, ContentType: "text/plain", Due: &due, Records: records}
+			}
+			if _, err := st.Commit(context.Background(), txs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j := open(t, st, Options{Now: c.Now, Sweep: -1, Topics: Retention{Age: time.Hour}, MaxStore: 1 << 40})
+		sweep(t, j)
+		if r, d := st.reads.Load(), st.dues.Load(); r != 0 || d != 1 {
+			t.Errorf("an idle sweep over %d streams has read %d times and asked %d times what is due", streams, r, d)
 		}
 	})
 }
