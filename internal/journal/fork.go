@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"math/rand/v2"
+	"sort"
 	"strings"
 	"time"
 
@@ -138,6 +139,51 @@ func (j *Journal) Lineage(ctx context.Context, m Meta) (*Lineage, error) {
 		return nil, nil
 	}
 	return l, nil
+}
+
+// Back returns the position after which there are n records of a fork, or all that
+// there are if they are fewer; f is the filter of its name.
+func (l *Lineage) Back(ctx context.Context, st store.Store, f *leat.Filter, n int) (uint64, error) {
+	upTo := uint64(0)
+	for i := len(l.Segments); ; i-- {
+		after, have, err := back(ctx, st, f, upTo, n)
+		if err != nil || i == 0 || have == n {
+			return after, err
+		}
+		n -= have
+		seg := &l.Segments[i-1]
+		if f, err = leat.ParseFilter(seg.Stream); err != nil {
+			return 0, err
+		}
+		upTo = seg.Through
+		b, err := st.ReadStream(ctx, seg.Stream, upTo-1, upTo, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(b.Records) > 0 && b.Records[0].Kind == leat.KindEnd {
+			upTo-- // it is the source's and no record of the fork
+		}
+	}
+}
+
+// back is store.Store.Back, and says how many records there are.
+func back(ctx context.Context, st store.Store, f *leat.Filter, upTo uint64, n int) (after uint64, have int, err error) {
+	if after, err = st.Back(ctx, f, upTo, n); err != nil {
+		return 0, 0, err
+	}
+	// Many more are not to be read only to be counted.
+	have = sort.Search(n, func(fewer int) bool {
+		var from uint64
+		var b store.Batch
+		if err == nil {
+			from, err = st.Back(ctx, f, upTo, fewer)
+		}
+		if err == nil && from > 0 {
+			b, err = st.ReadStream(ctx, f.Names()[0], 0, from, 1)
+		}
+		return err == nil && len(b.Records) == 0
+	})
+	return after, have, err
 }
 
 // at returns the stream that has a byte that is inherited.

@@ -122,7 +122,7 @@ func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
 	if rd.Loss != store.LossNone {
 		return gapRefused(rd.Asked, next, string(rd.Loss))
 	}
-	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.After)
+	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.Lineage, rd.Start.After)
 	if err != nil || missing == nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		if rd.Resumes && rd.Loss == store.LossNone {
 			return nil, nil
 		}
-		rd.Start = live.Start{After: last - 1}
+		rd.Start = live.Start{After: last - 1, Lineage: rd.Start.Lineage}
 		if reader, err = join(); err != nil {
 			return nil, err
 		}
