@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,6 +96,10 @@ type Options struct {
 	// may read and publish; "*" for all, without credentials. nil: none but
 	// the server's own.
 	CORSOrigins []string
+
+	// NoV1 leaves away the streams below /v1/stream/, which are those below
+	// /streams/ where tools of the Durable Streams protocol look for them.
+	NoV1 bool
 
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
@@ -178,7 +181,7 @@ func New(o Options) (*Server, error) {
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 	})
 	s.streams = streams.New(streams.Options{
-		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout, NoAlias: o.NoV1,
 	})
 	return s, nil
 }
@@ -226,7 +229,8 @@ func (s *Server) closeIdle() {
 // serve answers requests that the guard has let through. It is no http.ServeMux,
 // which would redirect to a path that it has cleaned: a name is taken as it is.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	err, isStream := s.Ready(), strings.HasPrefix(r.URL.Path, streams.Prefix)
+	err := s.Ready()
+	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
 	case r.URL.Path == "/healthz":
 		s.healthz(w, r)
