@@ -6,6 +6,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/journal"
 )
 
 // A Waker is told that a reader has something to look at. Wake must return at
@@ -84,6 +85,10 @@ type Start struct {
 	// is no such position.
 	Until uint64
 
+	// Lineage is what the stream that the filter names has of others, and what
+	// its readers get before its own records. nil: nothing.
+	Lineage *journal.Lineage
+
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
 	floor uint64
@@ -104,13 +109,16 @@ func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding
 func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := feedKey{filter.String(), enc}
+	key := feedKey{filter.String(), enc, 0}
+	if start.Lineage != nil {
+		key.fork = start.Lineage.ID
+	}
 	fd := l.feeds[key]
 	if fd == nil {
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
+		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
@@ -138,7 +146,7 @@ func (r *Reader) Close() {
 	fd.readers--
 	if fd.readers == 0 {
 		l.index.remove(fd)
-		delete(l.feeds, feedKey{fd.filter.String(), fd.encoding})
+		delete(l.feeds, fd.key)
 		fd.end()
 	}
 }

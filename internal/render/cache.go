@@ -113,10 +113,12 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 
 // frameOf returns the frame of r. Where frames are the content of a stream and
 // nothing tells them apart, that of its beginning is marked: the name may have been
-// made anew, and then its bytes do not go with those before.
+// made anew, and then its bytes do not go with those before. So is the end that was
+// before that: a fork begins anywhere.
 func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) frame.Frame {
 	f := p.Frame(r.Offset.Seq, start, n)
-	if r.Pos == 0 && (enc == Bytes || enc == Elements) {
+	begins := r.Pos == 0 || r.Kind == leat.KindEnd && leat.EndState(r.Type).Gone()
+	if begins && (enc == Bytes || enc == Elements) {
 		f = f.Beginning()
 	}
 	return f

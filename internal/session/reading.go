@@ -126,7 +126,7 @@ func (h *Host) RefuseGap(ctx context.Context, rd *Reading) error {
 	if rd.Loss != store.LossNone {
 		return gapRefused(rd.Asked, next, string(rd.Loss))
 	}
-	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.After)
+	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.Lineage, rd.Start.After)
 	if err != nil || missing == nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		if rd.Resumes && rd.Loss == store.LossNone {
 			return nil, nil
 		}
-		rd.Start = live.Start{After: last - 1}
+		rd.Start = live.Start{After: last - 1, Lineage: rd.Start.Lineage}
 		if reader, err = join(); err != nil {
 			return nil, err
 		}
@@ -176,7 +176,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 	var then *live.Reader
 	if rd.Then != nil {
 		// It is there before the first look: what comes meanwhile is not missed.
-		start := live.Start{After: rd.Start.Until}
+		start := live.Start{After: rd.Start.Until, Lineage: rd.Start.Lineage}
 		if then, err = h.o.Live.Join(ctx, rd.Filter, rd.Then.Encoding(), start, waker); err != nil {
 			reader.Close()
 			return nil, err

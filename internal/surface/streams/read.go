@@ -41,7 +41,7 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, _ *u
 		case err != nil:
 			return err
 		case form != nil:
-			return s.readLive(w, r, q, name, form, contentType, gone)
+			return s.readLive(w, r, q, name, form, contentType, m, gone)
 		}
 		err = s.readContent(w, r, m, follow)
 		if leat.CodeOf(err) != leat.CodeGap || m.ID == before.ID && m.Start == before.Start {
@@ -93,13 +93,16 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
-func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, gone error) error {
+func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, m journal.Meta, gone error) error {
 	ask, err := session.ParseAsk(r, q, s.o.Heartbeat)
 	if err != nil {
 		return err
 	}
 	if gone != nil && !ask.Resumes() {
 		return gone
+	}
+	if ask.Lineage, err = s.o.Journal.Lineage(r.Context(), m); err != nil {
+		return err
 	}
 	if ask.From == "" {
 		ask.From = "start"
@@ -278,6 +281,9 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err 
 		return nil
 	}
 	if rd.Filter, err = leat.ParseFilter(c.meta.Name); err != nil {
+		return err
+	}
+	if rd.Start.Lineage, err = s.o.Journal.Lineage(r.Context(), c.meta); err != nil {
 		return err
 	}
 	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()
