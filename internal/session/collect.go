@@ -99,7 +99,7 @@ func (c *collecting) look() (done bool, err error) {
 			switch {
 			case c.beginsAnew():
 				return true, c.replaced()
-			case c.chunk.Bytes >= c.most:
+			case c.chunk.Bytes >= c.most && c.ranges.Len() > 0:
 				return true, nil
 			}
 			c.take()
