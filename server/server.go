@@ -101,6 +101,11 @@ type Options struct {
 	// waits for something to answer with. 0: 30 seconds. Negative: not at all.
 	LongPollTimeout time.Duration
 
+	// SSECloseAfter is how long an event stream of that protocol lasts, about,
+	// before its client has to come back: for caches that answer many clients
+	// with one request. 0 or negative: to the end of its stream.
+	SSECloseAfter time.Duration
+
 	// ReadChunk is how many bytes one answer to an offset= has, about: the last
 	// record is whole, and who wants more asks again. 0: 1 MiB. Negative: one
 	// record.
@@ -195,7 +200,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
-		LongPollTimeout: o.LongPollTimeout, ReadChunk: max(1, o.ReadChunk), NoAlias: o.NoV1,
+		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: max(1, o.ReadChunk), NoAlias: o.NoV1,
 	})
 	return s, nil
 }

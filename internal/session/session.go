@@ -19,15 +19,16 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
-	then   *live.Reader // goes on where Reader ends; nil if that is the last
-	host   *Host
-	form   render.Form
-	asked  string     // the offset that the reader came with
-	remote string     // its address, if it is to be logged
-	loss   store.Loss // of the offset the reader came with; to be told
-	left   int64      // bytes of frames, if limited
-	id     uint64     // the position that the client knows
-	gone   uint64     // the last record that was told as gone
+	then    *live.Reader // goes on where Reader ends; nil if that is the last
+	host    *Host
+	form    render.Form
+	asked   string     // the offset that the reader came with
+	remote  string     // its address, if it is to be logged
+	loss    store.Loss // of the offset the reader came with; to be told
+	left    int64      // bytes of frames, if limited
+	id      uint64     // the position that the client knows
+	closeAt time.Time  // from when on it ends when nothing is due; zero: never
+	gone    uint64     // the last record that was told as gone
 
 	// Small things together: there is one of these for each reader.
 	beat     Beat
@@ -69,6 +70,9 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
+		if !s.closeAt.IsZero() && s.Between() && !time.Now().Before(s.closeAt) {
+			return socket.End
+		}
 		return socket.Idle
 	}
 }

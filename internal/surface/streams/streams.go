@@ -41,6 +41,10 @@ type Options struct {
 	// LongPollTimeout is how long a poll of the Durable Streams protocol waits.
 	LongPollTimeout time.Duration
 
+	// SSECloseAfter is how long an event stream of that protocol lasts, about. 0:
+	// to the end of its stream.
+	SSECloseAfter time.Duration
+
 	// ReadChunk is the size of an answer of that protocol, in bytes: no record
 	// is begun after it.
 	ReadChunk int
