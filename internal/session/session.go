@@ -48,6 +48,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	case s.loss != store.LossNone:
 		return s.tell()
 	}
+	head := s.host.o.Live.Head()
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
 		if s.within && !s.form.Tells() && out.Beginning() {
@@ -70,12 +71,16 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
-		if !s.closeAt.IsZero() && s.Between() && !time.Now().Before(s.closeAt) {
+		// Who waits for a page of history has not come to the head.
+		if atHead := s.After() >= head; atHead && s.late() && s.Between() {
 			return socket.End
 		}
 		return socket.Idle
 	}
 }
+
+// late reports whether the answer has lasted for as long as it is to.
+func (s *session) late() bool { return !s.closeAt.IsZero() && !time.Now().Before(s.closeAt) }
 
 // complete reports whether nothing more is to be sent, although there may be.
 func (s *session) complete() bool { return s.ended || s.limited && s.left == 0 }
