@@ -110,9 +110,10 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 	fd := l.feeds[key]
 	if fd == nil {
 		// The head moves under mu only: every record after it will be
-		// listed in the feed that is registered now.
+		// listed in the feed that is registered now. What a fork inherits is
+		// not, also if the head has not come to it yet.
 		l.made++
-		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
+		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: max(l.head.Load(), start.Lineage.Through()), failed: l.failed, tips: newTips(filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
