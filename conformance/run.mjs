@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({ allowPositionals: true, options: { t
 const stores = positionals.length > 0 ? positionals : ["memory", "pebble"]
 
 // Two tests of the suite wait for the server's own timeout of a long poll.
-const flags = ["--listen", "127.0.0.1:0"]
+const flags = ["--listen", "127.0.0.1:0", "--long-poll-timeout", "500ms"]
 
 /** expectedFailures reads the list: a name, two spaces, #, and why it fails. */
 function expectedFailures() {

@@ -15,6 +15,10 @@ const DefaultMemory = 64 << 20
 // larger than a quarter of it has a page of its own.
 const tailPage = 64 << 10
 
+// maxOpen is how many encodings have a page that is being filled. There are few, but
+// for those that a client can choose a part of.
+const maxOpen = 64
+
 // A Cache makes frames and holds their pages under one bound. When a page is
 // added and the bound is passed, the oldest pages go; a page of history that
 // was read since it was last looked at is passed over once, which comes close
@@ -121,6 +125,12 @@ func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) fr
 }
 
 func (c *Cache) openPage(enc frame.Encoding) *entry {
+	for other := range c.open {
+		if len(c.open) < maxOpen {
+			break
+		}
+		c.close(other) // any: nobody knows which is used again
+	}
 	memory := make([]byte, tailPage)
 	e := c.add(memory, false)
 	e.memory = memory[:0]

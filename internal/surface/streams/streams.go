@@ -38,6 +38,13 @@ type Options struct {
 	// arrive, and a line of one that is stored as it arrives.
 	BodyTimeout time.Duration
 
+	// LongPollTimeout is how long a poll of the Durable Streams protocol waits.
+	LongPollTimeout time.Duration
+
+	// ReadChunk is the size of an answer of that protocol, in bytes: no record
+	// is begun after it.
+	ReadChunk int
+
 	// NoAlias says that there are no streams below /v1/stream/.
 	NoAlias bool
 }
