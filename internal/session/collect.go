@@ -140,12 +140,12 @@ func (c *collecting) look() (done bool, err error) {
 // beginsAnew reports whether what was peeked at is not of the stream that the reader
 // has read from. That the stream has gone is, and has no bytes.
 func (c *collecting) beginsAnew() bool {
-	if !c.ranges.Beginning() || !c.within && c.chunk.Next == 0 {
-		return false
+	begins := c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	if c.over || begins && c.ranges.Len() > 0 {
+		return true
 	}
-	again := c.over || c.ranges.Len() > 0
-	c.over = true
-	return again
+	c.over = begins
+	return false
 }
 
 // take takes what was peeked at: whole frames.
