@@ -112,9 +112,12 @@ const (
 	stateConfig = "config" // its Config in JSON, if it was made on purpose
 	stateTail   = "tail"   // the bytes of an unfinished character that its text ends with
 	stateExpiry = "expiry" // when its TTL ends, in microseconds since 1970, as last written
+	stateOrder  = "order"  // the last Write.Order
+	stateCloser = "closer" // the request of a producer that ended it
+	stateCensus = "census" // how many producers there are keys of, and when to look through them
 )
 
-var stateKeys = []string{stateEnd, stateConfig, stateTail, stateExpiry}
+var stateKeys = []string{stateEnd, stateConfig, stateTail, stateExpiry, stateOrder, stateCloser, stateCensus}
 
 func encodeConfig(c *Config) []byte {
 	text, err := json.Marshal(c)

@@ -24,6 +24,8 @@ type fold struct {
 	subs    []*submission  // those that are answered by it
 	due     *time.Time     // to be set, if one of them says so
 	used    bool           // one of them is a use of the stream
+	changes []change       // of what is known of producers
+	changed int            // their size
 }
 
 // A result is complete, or that of a record of the Tx, which is given by its
@@ -43,9 +45,10 @@ func (j *Journal) fold(s *stream, g *group) *fold {
 	for full := false; taken < len(s.queue) && !full; taken++ {
 		sub := s.queue[taken]
 		switch {
-		case sub.left:
 		case !f.fits(sub):
 			sub.answer(nil)
+		case !f.hasPlace(sub):
+			full = true
 		case sub.whole:
 			full = !f.addWhole(sub)
 		default:
@@ -75,6 +78,8 @@ func (f *fold) fits(sub *submission) bool {
 		return false // the type that it was prepared for went with the stream
 	case s.version == 0 && first:
 		f.make(sub)
+	case (sub.by != nil || sub.order != "" || sub.sweeps != nil) && !f.isTurn(sub):
+		return false
 	case sub.create != nil && (sub.made || f.next.config != nil), sub.tail != f.next.tail:
 		return false
 	case !sub.raw && s.mortal() && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
@@ -131,7 +136,11 @@ func (f *fold) add(sub *submission) bool {
 	room := true
 	for i := range sub.records {
 		r := &sub.records[i]
-		res, duplicate := f.duplicate(r.Key)
+		var res result
+		duplicate := false
+		if sub.by == nil {
+			res, duplicate = f.duplicate(r.Key)
+		}
 		if !duplicate {
 			if f.next.over != "" || string(r.Carry) != f.next.tail || slices.Contains(sub.known, i) {
 				break
@@ -164,7 +173,17 @@ func (f *fold) accept(sub *submission) {
 	if sub.due != nil {
 		f.due = sub.due
 	}
-	f.used = f.used || sub.due == nil || sub.create != nil
+	sweeps := sub.sweeps != nil || sub.sweepAgain != nil
+	f.used = f.used || sub.due == nil && !sweeps || sub.create != nil
+	if sweeps {
+		f.sweep(sub)
+	}
+	if sub.order != "" {
+		f.next.order = sub.order
+	}
+	if sub.by != nil {
+		f.count(sub)
+	}
 	sub.written.End = f.next.end
 }
 
@@ -241,6 +260,18 @@ func (f *fold) tx() store.Tx {
 	if was.tail != next.tail {
 		set(stateTail, valueOf(next.tail))
 	}
+	if was.order != next.order {
+		set(stateOrder, valueOf(next.order))
+	}
+	if was.closer != next.closer {
+		set(stateCloser, valueOf(next.closer))
+	}
+	if !was.census.equal(next.census) {
+		set(stateCensus, next.census.encode())
+	}
+	for _, c := range f.changes {
+		set(c.key, c.value)
+	}
 	if f.due != nil {
 		next.due = *f.due
 	}
@@ -276,6 +307,9 @@ func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
 		if due.IsZero() || t.Before(due) {
 			due = t
 		}
+	}
+	if !st.census.due.IsZero() {
+		earliest(st.census.due)
 	}
 	if until := st.until(); st.ttl > 0 && !until.IsZero() {
 		earliest(until)
@@ -356,6 +390,11 @@ func (f *fold) advance(version uint64) {
 		f.next.access = later(f.next.access, s.access) // it may have been read meanwhile
 	}
 	s.state = f.next
+	for _, c := range f.changes {
+		if p := s.producers[c.key]; p != nil {
+			p.accepted, p.loaded = c.accepted, true
+		}
+	}
 	s.records += int64(len(f.records))
 	s.bytes += int64(f.bytes)
 	f.j.bounded(s)

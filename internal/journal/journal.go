@@ -16,6 +16,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -29,6 +30,10 @@ const (
 	DefaultMemory    = 64 << 20
 	DefaultTombstone = 7 * 24 * time.Hour
 	defaultSweep     = time.Second
+
+	DefaultProducerWindow = 7 * 24 * time.Hour
+	DefaultMaxProducers   = 100_000
+	DefaultMaxWaiting     = 64 << 20
 )
 
 // Options for a Journal. The zero value has the defaults.
@@ -70,6 +75,21 @@ type Options struct {
 	// the next sweep.
 	Tombstone time.Duration
 
+	// ProducerWindow is for how long a producer is remembered that sends
+	// nothing. 0 means DefaultProducerWindow, negative that it is for as long
+	// as the stream is there.
+	ProducerWindow time.Duration
+
+	// MaxProducers is how many producers of one stream are remembered: more
+	// are refused. 0 means DefaultMaxProducers, negative that there is no
+	// bound.
+	MaxProducers int
+
+	// MaxWaiting bounds, in bytes, the records that wait to be stored: what
+	// would be beyond is refused, unless nothing waits. 0 means
+	// DefaultMaxWaiting, negative that there is no bound.
+	MaxWaiting int64
+
 	// Sweep is how often what is due is looked for. 0 means every second,
 	// negative only when Sweep is called.
 	Sweep time.Duration
@@ -101,14 +121,21 @@ type Journal struct {
 	maxStore     int64
 	tombstone    time.Duration
 	log          *slog.Logger
-	ctx          context.Context // of the keeper, ended by stop
-	stop         context.CancelFunc
-	tidy         chan struct{} // of capacity 1: something is over its bound
-	running      sync.WaitGroup
+
+	producerWindow time.Duration
+	maxProducers   int
+	maxWaiting     int64
+
+	ctx     context.Context // of the keeper, ended by stop
+	stop    context.CancelFunc
+	tidy    chan struct{} // of capacity 1: something is over its bound
+	running sync.WaitGroup
 
 	sweeping sync.Mutex // held by Sweep
 	oldest   uint64     // up to here no topic has records; guarded by sweeping
 	crowded  bool       // this was told; guarded by sweeping
+
+	queued atomic.Int64 // bytes of the submissions that are not answered yet
 
 	mu sync.Mutex
 
@@ -141,11 +168,16 @@ func New(st store.Store, o Options) *Journal {
 		maxStore:     o.MaxStore,
 		tombstone:    orDefault(o.Tombstone, DefaultTombstone, 0),
 		now:          o.Now,
-		log:          o.Logger,
-		loads:        make(chan struct{}, maxLoads),
-		tidy:         make(chan struct{}, 1),
-		streams:      make(map[string]*stream),
-		full:         make(map[string]struct{}),
+
+		producerWindow: orDefault(o.ProducerWindow, DefaultProducerWindow, -1),
+		maxProducers:   orDefault(o.MaxProducers, DefaultMaxProducers, math.MaxInt),
+		maxWaiting:     orDefault(o.MaxWaiting, DefaultMaxWaiting, math.MaxInt64),
+
+		log:     o.Logger,
+		loads:   make(chan struct{}, maxLoads),
+		tidy:    make(chan struct{}, 1),
+		streams: make(map[string]*stream),
+		full:    make(map[string]struct{}),
 	}
 	j.maxRecord = min(j.maxRecord, cmp.Or(able.MaxRecord, math.MaxInt), j.maxTxBytes)
 	if j.now == nil {

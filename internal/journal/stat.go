@@ -36,6 +36,20 @@ type Meta struct {
 	// Config is how the stream is kept if it was made on purpose, else nil.
 	// It must not be changed.
 	Config *Config
+
+	closer string // the request of a producer that ended it
+}
+
+// EndedBy reports whether it was this request of a producer that ended the stream.
+func (m *Meta) EndedBy(p *Producer) bool { return p != nil && m.closer == p.request() }
+
+// Ended returns the error for what cannot be done because the stream has ended, nil if
+// it is open.
+func (m *Meta) Ended() error {
+	if m.Over == "" {
+		return nil
+	}
+	return errEnded(m.Name, m.Over)
 }
 
 // Stat returns what there is to say of a stream. With use it counts as a use,
@@ -63,7 +77,7 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	m := Meta{
 		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
 		Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
-		Mark: j.st.Epochs().Offset(max(v.last, v.id)),
+		Mark: j.mark(&v.state), closer: v.closer,
 	}
 	records, content, reason, err := j.contentOf(ctx, v, info)
 	if err != nil {
