@@ -165,3 +165,21 @@ func TestStreamCORS(t *testing.T) {
 		}
 	})
 }
+
+// The streams below /v1/stream/ are those below /streams/, and Location says what the
+// client calls them; a server can do without.
+func TestStreamAlias(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		f := s.fetch("PUT", "/v1/stream/a/b", "x", "Content-Type", "text/plain")
+		f.want(t, "PUT", 201, "")
+		if got := f.header.Get("Location"); !strings.HasSuffix(got, "/v1/stream/a/b") {
+			t.Errorf("Location %q", got)
+		}
+		s.fetch("POST", "/streams/a%2Fb", "y", "Content-Type", "text/plain").want(t, "POST", 204, "")
+		s.fetch("GET", "/v1/stream/a/b", "").want(t, "GET", 200, "xy")
+		s.fetch("GET", "/v1/stream/a//b", "").want(t, "no name", 400, "invalid_name")
+	})
+	s := start(t, server.Options{Store: memory(t), NoV1: true}, protocols["HTTP/1.1"])
+	s.fetch("PUT", "/v1/stream/a", "x", "Content-Type", "text/plain").want(t, "without it", 404, "not_found")
+	s.fetch("PUT", "/streams/a", "x", "Content-Type", "text/plain").want(t, "itself", 201, "")
+}

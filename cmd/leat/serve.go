@@ -26,6 +26,10 @@ type serveCmd struct {
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none"`
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none"`
 
+	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s"`
+	ReadChunk       byteSize      `help:"How much one answer of that protocol has, about." default:"1MiB" placeholder:"SIZE"`
+	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
+
 	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
 	BodyTimeout  time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
@@ -128,7 +132,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		CORSOrigins: c.CORSOrigin, LongPollTimeout: c.LongPollTimeout, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1, AllowHosts: c.AllowHost,
 	}
 }
 

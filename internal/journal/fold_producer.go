@@ -9,10 +9,10 @@ type change struct {
 	value []byte // for the store
 }
 
-// maxChanges bounds what one Tx says of producers, in bytes: the rest of what a Tx may
-// say of a stream is for everything else. maxValue is the longest value.
+// maxChanges bounds what one Tx says of producers and forks, in bytes: the rest of what
+// a Tx may say of a stream is for everything else. maxValue is the longest value.
 const (
-	maxChanges = 3 << 10
+	maxChanges = 2 << 10
 	maxValue   = len("9007199254740991 9007199254740991 9007199254740991")
 )
 
@@ -53,10 +53,14 @@ func (f *fold) isTurn(sub *submission) bool {
 	return false
 }
 
-// hasPlace reports whether the Tx can say what a submission has it say of producers.
+// hasPlace reports whether the Tx can say what a submission has it say of producers
+// and forks.
 // Those that are forgotten together fill one.
 func (f *fold) hasPlace(sub *submission) bool {
 	switch {
+	case sub.pin != nil:
+		e := sub.pin.entry
+		return f.changed == 0 || f.changed+len(e.Key)+len(e.Value) <= maxChanges
 	case sub.sweeps != nil:
 		return f.changed == 0
 	case sub.by == nil:

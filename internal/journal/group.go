@@ -28,6 +28,9 @@ type submission struct {
 	known   []int         // records that are known to be there and may only be found there
 	whole   bool          // all of it or nothing
 	due     *time.Time    // when the stream is to be due; nil leaves it as it is
+	pending *making       // the fork that is to come, if it makes the stream as one that has gone
+	revive  bool          // that one comes to life
+	pin     *pinning      // a change of the pins
 	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
 	done    chan struct{} // closed by the loop
@@ -39,6 +42,7 @@ type submission struct {
 	stored  bool
 	results []result
 	written Written // what the stream is with it
+	kept    bool    // it has forks
 	unsure  bool
 	gen     uint64
 	err     error
@@ -93,7 +97,7 @@ const (
 
 // submit hands a submission to the loop and waits for its answer, or until ctx
 // ends. Then nothing is submitted that is not already being committed.
-func (j *Journal) submit(ctx context.Context, sub *submission, t *task) error {
+func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.done = make(chan struct{})
 	j.mu.Lock()
 	if j.closed {
@@ -106,8 +110,7 @@ func (j *Journal) submit(ctx context.Context, sub *submission, t *task) error {
 		j.mu.Unlock()
 		return errOverloaded
 	}
-	if t.by != nil {
-		sub.producer = t.producers[0]
+	if sub.producer != nil {
 		sub.producer.joins(sub, j.now())
 		defer j.leaves(sub.producer)
 	}

@@ -223,7 +223,7 @@ func (j *Journal) Produce(ctx context.Context, p Producer, as ...Append) ([]Appe
 // yet, or says how many are.
 func (j *Journal) prepareRun(s *stream, v view, p *Producer, as []Append, duplicates *int) (*submission, error) {
 	if !v.exists() {
-		return nil, errNoStream(s.name)
+		return nil, v.missing(s.name)
 	}
 	// Unlike one request, a run that is repeated may have stopped half-way before:
 	// what was taken of it is a duplicate after the end too.

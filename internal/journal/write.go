@@ -106,7 +106,7 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 			return Written{}, err
 		}
 	}
-	written := j.written(now.last, now.end)
+	written := j.writtenOf(&now)
 	if w.Producer != nil {
 		written.Duplicate = true
 		written.Accepted = Producer{w.Producer.ID, was.accepted.epoch, was.accepted.seq}
@@ -119,7 +119,7 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 func (j *Journal) settled(v view, w *Write) (done bool, err error) {
 	switch {
 	case !v.exists():
-		return false, errNoStream(w.Stream)
+		return false, v.missing(w.Stream)
 	case v.over == "":
 	case w.Producer != nil && v.closer == w.Producer.request():
 		return true, nil // whatever it had
@@ -160,15 +160,16 @@ func (j *Journal) taken(v view, w *Write) (done bool, err error) {
 
 // stands reports whether a stream stands at one of the offsets.
 func (j *Journal) stands(v view, at []leat.Offset) bool {
-	return slices.Contains(at, j.written(v.last, 0).Last) || slices.Contains(at, j.mark(&v.state))
+	return slices.Contains(at, j.writtenOf(&v.state).Last) || slices.Contains(at, j.mark(&v.state))
 }
 
 // mark returns the Mark of a stream. See Meta.
 func (j *Journal) mark(st *state) leat.Offset { return j.st.Epochs().Offset(max(st.last, st.id)) }
 
-func (j *Journal) written(last uint64, end int64) Written {
-	w := Written{End: end}
-	if last > 0 {
+// writtenOf returns what a stream is without another Write.
+func (j *Journal) writtenOf(st *state) Written {
+	w := Written{End: st.end}
+	if last := st.lastOf(); last > 0 {
 		w.Last = j.st.Epochs().Offset(last)
 	}
 	return w
@@ -202,6 +203,10 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		sub := newSubmission(s, v)
 		sub.create = &c
 		switch {
+		case v.kept():
+			return nil, errExists(w.Stream, "it was deleted, and is kept for its forks")
+		case v.exists() && v.fork != nil:
+			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():
 			sub.typ = typ
 			if w.Wrong != nil {
@@ -221,9 +226,9 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 	case err != nil:
 		return false, Written{}, err
 	case sub == nil:
-		return false, j.written(now.last, now.end), nil
+		return false, j.writtenOf(&now), nil
 	case !sub.made:
-		return false, j.written(was.last, was.end), nil
+		return false, j.writtenOf(&was.state), nil
 	}
 	return true, sub.written, nil
 }
@@ -258,7 +263,11 @@ func (j *Journal) differs(v view, c Config, w Write) error {
 	if what == "" {
 		return nil
 	}
-	return leat.Errorf(leat.CodeExists, "the stream %q exists and is not what is asked for: %s", w.Stream, what).
+	return errExists(w.Stream, what)
+}
+
+func errExists(name, what string) error {
+	return leat.Errorf(leat.CodeExists, "the stream %q exists and is not what is asked for: %s", name, what).
 		Advise("Use it as it is, take another name, or delete it first.")
 }
 
@@ -282,7 +291,7 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 		case how == leat.EndExpired && !(v.exists() && over):
 			return nil, nil // somebody has used it, or was faster
 		case !v.exists() || how == leat.EndDeleted && over:
-			return nil, errNoStream(s.name)
+			return nil, v.missing(s.name)
 		}
 		sub := newSubmission(s, v)
 		sub.whole = true // also behind an end, or in the middle of a character
@@ -295,7 +304,14 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 	if err != nil || sub == nil {
 		return err
 	}
-	return j.st.Trim(ctx, s.name, sub.written.Last.Seq-1)
+	if sub.kept {
+		return nil // for its forks
+	}
+	v, info, err := j.read(ctx, s)
+	if err != nil || !v.over.Gone() || v.kept() {
+		return err
+	}
+	return j.clean(ctx, s, v, info)
 }
 
 // drop removes what is left of a stream that has gone.

@@ -19,6 +19,7 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
+	then   *live.Reader // goes on where Reader ends; nil if that is the last
 	host   *Host
 	form   render.Form
 	asked  string     // the offset that the reader came with
@@ -58,6 +59,11 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	case live.Failed:
 		return socket.Cut
 	case live.Ended:
+		if s.then != nil {
+			s.Reader.Close()
+			s.Reader, s.then = s.then, nil
+			return s.Peek(out, size)
+		}
 		if !s.form.Tells() && s.EndState() != leat.EndComplete {
 			return socket.Cut // so that it does not look complete
 		}
@@ -158,6 +164,14 @@ func (s *session) Heartbeat() []byte {
 // Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
 	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
+}
+
+// Close closes the readers.
+func (s *session) Close() {
+	s.Reader.Close()
+	if s.then != nil {
+		s.then.Close()
+	}
 }
 
 // Done implements socket.Ender.
