@@ -95,6 +95,9 @@ func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body
 		return nil
 	}
 	name, _ := s.Name(r.URL.Path)
+	if name == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return s.list(w, r)
+	}
 	if err := leat.CheckName(name); err != nil {
 		return err
 	}
