@@ -206,7 +206,7 @@ func (f *fold) accept(sub *submission) {
 		f.state = append(f.state, sub.pin.entry)
 		f.changed += len(sub.pin.entry.Key) + len(sub.pin.entry.Value)
 	}
-	sub.written.End, sub.kept = f.next.end, f.next.pins.All > 0
+	sub.written.End, sub.written.Over, sub.kept = f.next.end, f.next.over, f.next.pins.All > 0
 }
 
 // duplicate returns the result of a record whose key has been used.

@@ -149,6 +149,7 @@ func (m *model) config() *Config {
 		c.Retention.Age = 16 * time.Second
 		c.TTL = 40 * time.Second
 	}
+	*c = c.normal()
 	return c
 }
 

@@ -176,32 +176,34 @@ func decodeCensus(text []byte) (c census) {
 // Produce appends records of one stream that exists, each as a request of its own of
 // a producer: the first has the sequence of p, and those after it the ones that
 // follow. Those that were appended before are Duplicates; where they are is not
-// told. Keys are stored and not looked for. Otherwise it is Append.
-func (j *Journal) Produce(ctx context.Context, p Producer, as ...Append) ([]Appended, error) {
-	done := make([]Appended, 0, len(as))
+// told. Keys are stored and not looked for. It returns the newest request that was
+// taken of the producer, too. Otherwise it is Append.
+func (j *Journal) Produce(ctx context.Context, p Producer, as ...Append) (done []Appended, newest Producer, err error) {
+	done, newest = make([]Appended, 0, len(as)), p
 	if len(as) == 0 {
-		return done, nil
+		return done, newest, nil
 	}
 	if err := p.check(); err != nil {
-		return done, err
+		return done, newest, err
 	}
 	s, err := j.hold(as[0].Stream)
 	if err != nil {
-		return done, err
+		return done, newest, err
 	}
 	defer j.release(s)
 	if p.Seq > MaxCount-uint64(len(as)-1) {
-		return done, (&Producer{p.ID, p.Epoch, MaxCount + 1}).check()
+		return done, newest, (&Producer{p.ID, p.Epoch, MaxCount + 1}).check()
 	}
 	for len(as) > 0 {
 		duplicates := 0
 		next := p
 		sub, _, err := j.do(ctx, s, task{by: &next, prepare: func(v view) (*submission, error) {
 			duplicates = 0
+			newest.Epoch, newest.Seq = v.accepted.epoch, v.accepted.seq
 			return j.prepareRun(s, v, &next, as, &duplicates)
 		}})
 		if err != nil {
-			return done, err
+			return done, newest, err
 		}
 		n := duplicates
 		if sub != nil {
@@ -209,6 +211,7 @@ func (j *Journal) Produce(ctx context.Context, p Producer, as ...Append) ([]Appe
 			for _, r := range sub.results {
 				done = append(done, r.Appended)
 			}
+			newest.Epoch, newest.Seq = p.Epoch, p.Seq+uint64(n-1)
 		} else {
 			for range n {
 				done = append(done, Appended{Duplicate: true})
@@ -216,7 +219,7 @@ func (j *Journal) Produce(ctx context.Context, p Producer, as ...Append) ([]Appe
 		}
 		as, p.Seq = as[n:], p.Seq+uint64(n)
 	}
-	return done, nil
+	return done, newest, nil
 }
 
 // prepareRun makes a submission of the first records of a run that are not there

@@ -55,6 +55,9 @@ type Written struct {
 	// End is the position after its last byte.
 	End int64
 
+	// Over is how the stream has ended, empty if it is open.
+	Over leat.EndState
+
 	// Duplicate says that the request of the producer had been done before.
 	Duplicate bool
 
@@ -168,7 +171,7 @@ func (j *Journal) mark(st *state) leat.Offset { return j.st.Epochs().Offset(max(
 
 // writtenOf returns what a stream is without another Write.
 func (j *Journal) writtenOf(st *state) Written {
-	w := Written{End: st.end}
+	w := Written{End: st.end, Over: st.over}
 	if last := st.lastOf(); last > 0 {
 		w.Last = j.st.Epochs().Offset(last)
 	}
@@ -191,7 +194,8 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 	if err != nil {
 		return false, Written{}, err
 	}
-	c.ContentType, c.Expires = typ.text, c.Expires.UTC().Round(0)
+	c = c.normal()
+	c.ContentType = typ.text
 	s, err := j.hold(w.Stream)
 	if err != nil {
 		return false, Written{}, err
