@@ -229,6 +229,22 @@ func TestForkAgain(t *testing.T) {
 	})
 }
 
+// What a journal remembers of a fork is a hint like any other: it is another by now.
+func TestForkIsAnother(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
+		at := newStream(t, j, "a", "text/plain", "one", "two")
+		forked(t, j, "b", Fork{Source: "a", At: &at[0]})
+		if err := other.Delete(context.Background(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		forked(t, other, "b", Fork{Source: "a", At: &at[1]})
+		if got := j.codeOfFork("b", Fork{Source: "a", At: &at[0]}, Config{}); got != leat.CodeExists {
+			t.Errorf("the one that was there before: %q", got)
+		}
+	})
+}
+
 // A source that is deleted is kept for its forks, and goes with the last of them.
 func TestForkKeepsItsSource(t *testing.T) {
 	eachFair(t, func(t *testing.T, st store.Store, c *clock) {

@@ -537,7 +537,7 @@ var table = []Mutant{
 		Why:     "while a fork inherits records nothing of its source is trimmed",
 		File:    "internal/journal/retain.go",
 		Old:     "if err != nil || now.pins.Deep > 0 || now.id != v.id {",
-		New:     "if err != nil {",
+		New:     "if err != nil || now.pins.Deep < 0 || now.id != v.id {",
 		Package: "./internal/journal",
 		Run:     "^TestForkPins$",
 	},
@@ -575,7 +575,7 @@ var table = []Mutant{
 		Old:     "now.fork.equal(v.fork) &&",
 		New:     "(true || now.fork.equal(v.fork)) &&",
 		Package: "./internal/journal",
-		Run:     "^TestForkModel$",
+		Run:     "^TestForkIsAnother$",
 	},
 	{
 		Name:    "fork-forgets-a-carry",
