@@ -93,7 +93,7 @@ func TestDurableRequests(t *testing.T) {
 // content another.
 func TestDurableTags(t *testing.T) {
 	overProtocols(t, server.Options{ReadChunk: 4}, func(t *testing.T, s *service) {
-		s.make("a", "text/plain", "0123")
+		tail := s.make("a", "text/plain", "0123").header.Get("Stream-Next-Offset")
 		seen := map[string]string{}
 		look := func(query string) {
 			t.Helper()
@@ -114,8 +114,9 @@ func TestDurableTags(t *testing.T) {
 			}
 		}
 		look("offset=-1")
+		look("offset=" + tail)
 		first := s.add("a", "text/plain", "4567").header.Get("Stream-Next-Offset")
-		for _, query := range []string{"offset=-1", "offset=" + zeroOffset, "offset=" + first} {
+		for _, query := range []string{"offset=-1", "offset=" + zeroOffset, "offset=" + tail, "offset=" + first} {
 			look(query)
 		}
 		s.end("a", "")

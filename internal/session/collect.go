@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/socket"
@@ -82,7 +83,7 @@ type collecting struct {
 	asked  string
 	within bool // what comes first is not the beginning of the stream
 	late   bool // nothing is waited for any more
-	gone   bool // the stream was deleted
+	over   bool // the stream that it began in has gone
 	most   int
 	known  uint64
 	chunk  Chunk
@@ -95,14 +96,12 @@ func (c *collecting) look() (done bool, err error) {
 		head := c.host.o.Live.Head()
 		switch c.Peek(&c.ranges, max(1, c.most-c.chunk.Bytes)) {
 		case live.Due:
-			begins := c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
 			switch {
-			case c.gone, begins && c.ranges.Len() > 0:
+			case c.beginsAnew():
 				return true, c.replaced()
-			case c.chunk.Bytes >= c.most:
+			case c.chunk.Bytes >= c.most && c.ranges.Len() > 0:
 				return true, nil
 			}
-			c.gone = begins // it is the end before that: what comes after it is another's
 			c.take()
 		case live.Gap:
 			if c.chunk.Next > 0 {
@@ -120,6 +119,16 @@ func (c *collecting) look() (done bool, err error) {
 			return atTail && (c.late || c.chunk.Next > 0), nil
 		}
 	}
+}
+
+// beginsAnew reports whether what was peeked at is not of the stream that the reader
+// has read from. That the stream has gone is, and has no bytes.
+func (c *collecting) beginsAnew() bool {
+	if c.over {
+		return true // a fork need not begin with a beginning
+	}
+	c.over = c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	return c.over && c.ranges.Len() > 0
 }
 
 // take takes what was peeked at: whole frames.
@@ -148,6 +157,8 @@ func (h *Host) Answer(w http.ResponseWriter, pieces [][]byte) {
 // Offset returns the offset of an entry of the log.
 func (h *Host) Offset(seq uint64) leat.Offset { return h.o.Live.Offset(seq) }
 
-// ResumeAt returns where a reader goes on that was given all up to an offset, and
-// whether that can be done.
-func (h *Host) ResumeAt(o leat.Offset) (live.Start, store.Loss) { return h.o.Live.Resume(o, nil) }
+// ResumeAt returns where a reader goes on that was given all up to an offset, of what a
+// fork inherits too if there is a lineage, and whether that can be done.
+func (h *Host) ResumeAt(o leat.Offset, of *journal.Lineage) (live.Start, store.Loss) {
+	return h.o.Live.Resume(o, of)
+}

@@ -152,9 +152,13 @@ func (d *durable) begin() (err error) {
 	if rd.Filter, err = leat.ParseFilter(d.meta.Name); err != nil {
 		return err
 	}
+	lineage, err := d.o.Journal.Lineage(d.r.Context(), d.meta)
+	if err != nil {
+		return err
+	}
 	switch {
 	case d.now:
-		rd.Start, rd.Within = live.Start{After: d.tail()}, d.meta.Last.Seq > 0
+		rd.Start, rd.Within = live.Start{After: d.meta.Mark.Seq}, d.meta.Last.Seq > 0
 	case d.fromStart():
 		rd.Within = d.meta.Start > 0
 		if rd.Start, err = d.startAt(d.r, d.meta, d.meta.Start); err != nil {
@@ -163,19 +167,11 @@ func (d *durable) begin() (err error) {
 	default:
 		rd.Within = true
 		rd.Asked = d.offset.String()
-		rd.Start, rd.Loss = d.o.Host.ResumeAt(d.offset)
+		rd.Start, rd.Loss = d.o.Host.ResumeAt(d.offset, lineage)
 	}
+	rd.Start.Lineage = lineage
 	d.reading = rd
-	d.reading.Start.Lineage, err = d.o.Journal.Lineage(d.r.Context(), d.meta)
-	return err
-}
-
-// tail is the position of the newest entry, or where the stream was made.
-func (d *durable) tail() uint64 {
-	if last := d.meta.Last.Seq; last > 0 {
-		return last
-	}
-	return d.meta.Mark.Seq
+	return nil
 }
 
 // explain says where who has missed something can read on.
@@ -344,15 +340,15 @@ func (d *durable) sendEvents() error {
 	}
 	latest := &render.Durable{Latest: true, Floor: floor}
 	rd.Form, rd.GapError, rd.Beat = latest, true, session.BeatComment
-	switch tail := d.tail(); {
-	case rd.Start.After >= tail && m.Over == "":
+	switch newest := m.Last.Seq; {
+	case rd.Start.After >= newest && m.Over == "":
 		if d.now || d.fromStart() {
 			control.Next = m.Last
 		}
 		latest.Opening = control.Append(nil)
-	case rd.Start.After+1 < tail:
+	case rd.Start.After+1 < newest:
 		// All but the newest entry is not the latest.
-		rd.Form, rd.Then, rd.Start.Until = &render.Durable{Floor: floor}, latest, tail-1
+		rd.Form, rd.Then, rd.Start.Until = &render.Durable{Floor: floor}, latest, newest-1
 	}
 	rd.Resumes = d.seen
 	d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
