@@ -446,6 +446,26 @@ func TestForkRaces(t *testing.T) {
 	})
 }
 
+// All that a stream says of itself has room, whatever the names are.
+func TestForkNames(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		long := func(i int) string { return strings.Repeat(`"`, 510) + "/" + string(rune('a'+i)) }
+		newStream(t, j, long(0), "text/plain", "one")
+		forked(t, j, long(1), Fork{Source: long(0)})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if _, _, err := j.Fork(context.Background(), Fork{Source: long(1)}, Config{}, Write{Stream: long(2 + i)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		wantFork(t, j, long(21), "one")
+	})
+}
+
 // A fork that is refused leaves no trace.
 func TestForkRefused(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
