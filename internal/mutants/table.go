@@ -129,6 +129,15 @@ var table = []Mutant{
 		Run:     "^TestProducersAreForgotten$",
 	},
 	{
+		Name:    "producers-beyond-a-tx",
+		Why:     "more producers than one Tx can tell of are stored by several, none is refused",
+		File:    "internal/journal/fold_producer.go",
+		Old:     "return f.changed+len(sub.producer.key)+maxValue <= maxChanges",
+		New:     "return true",
+		Package: "./internal/journal",
+		Run:     "^TestMoreProducersThanFit$",
+	},
+	{
 		Name:    "waiting-not-bounded",
 		Why:     "what waits to be stored is bounded, and more is refused",
 		File:    "internal/journal/group.go",
