@@ -31,11 +31,12 @@ type serveCmd struct {
 	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
-	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
-	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
-	BodyTimeout  time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
-	KeyWindow    time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
-	Drain        time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
+	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
+	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
+	BodyTimeout    time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
+	KeyWindow      time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
+	ProducerWindow age           `help:"How long a stream remembers a producer that sends nothing, such as 12h or 7d. 0: for as long as the stream is there." default:"7d"`
+	Drain          time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
 
 	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d"`
 	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none"`
@@ -45,6 +46,8 @@ type serveCmd struct {
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
 	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
 	MaxSubscribers int      `help:"Most readers at a time. 0: no limit." default:"0" placeholder:"N"`
+	MaxProducers   int      `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
+	MaxWaiting     byteSize `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
 
@@ -134,8 +137,17 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
+		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
 		CORSOrigins: c.CORSOrigin, LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1, AllowHosts: c.AllowHost,
 	}
+}
+
+// orNone returns what means no limit to an option, for 0.
+func orNone[T int | byteSize](n T) T {
+	if n <= 0 {
+		return -1
+	}
+	return n
 }
 
 // durability says what a class means, for people.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,9 @@ func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer
 			answer <- writeAnswer{written, err}
 		}()
 		answers = append(answers, answer)
-		waitQueued(t, j, w.Stream, i+1)
+		for queued(j, w.Stream) <= i && len(answer) == 0 {
+			runtime.Gosched()
+		}
 	}
 	return answers
 }
@@ -144,6 +147,41 @@ func TestProducersInOneGroup(t *testing.T) {
 	})
 }
 
+// What one Tx can say of producers is bounded: more of them than that are stored by
+// several, none is refused.
+func TestMoreProducersThanFit(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		openStream(t, st, Options{Now: c.Now})
+		j, g := openGated(t, st, Options{Now: c.Now})
+		blocking := appendAll(context.Background(), j, []Append{text("a", "first")})
+		<-g.began
+		var ws []Write
+		for i := range 150 {
+			ws = append(ws, by(fmt.Sprintf("%099d", i), MaxCount, 0))
+		}
+		answers := writeAll(t, j, ws...)
+		g.let <- nil
+		txs := <-g.began
+		size := 0
+		for _, e := range txs[0].State {
+			size += len(e.Key) + len(e.Value)
+		}
+		if n := len(txs[0].Records); n < 25 || size > maxChanges+100 {
+			t.Errorf("the first Tx has %d records and %d bytes of state", n, size)
+		}
+		g.open()
+		<-blocking
+		for i, answer := range answers {
+			if a := <-answer; a.err != nil || a.written.Duplicate {
+				t.Errorf("%d: %+v", i, a)
+			}
+		}
+		if n := len(contents(t, st, "a")); n != 151 {
+			t.Errorf("%d records are stored", n)
+		}
+	})
+}
+
 // "A duplicate's answer only when what it depends on is durable." While the first is
 // being stored its repetition waits; if it fails, the repetition is the one that is
 // stored. What follows a request that fails is refused, since it is no more the next.
@@ -156,12 +194,13 @@ func TestDuplicateWaits(t *testing.T) {
 			first := writeAll(t, j, by(id, 0, 0))
 			<-g.began // it is being stored, and waits no more
 			again := writeAll(t, j, by(id, 0, 0), by(id, 0, 1))
-			select {
-			case a := <-again[0]:
-				t.Fatalf("answered before the first is stored: %+v", a)
-			case a := <-again[1]:
-				t.Fatalf("what follows is answered before the first is stored: %+v", a)
-			default:
+			for i, answer := range again {
+				select {
+				case a := <-answer:
+					g.open()
+					t.Fatalf("%d is answered before the first is stored: %+v", i, a)
+				default:
+				}
 			}
 			if fail == nil {
 				g.let <- nil

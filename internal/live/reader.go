@@ -81,13 +81,13 @@ type Start struct {
 	Next uint64
 	Sent int
 
-	// Lineage is what the stream that the filter names has of others, and what
-	// its readers get before its own records. nil: nothing.
-	Lineage *journal.Lineage
-
 	// Until is the last position that the reader is given anything of. 0: there
 	// is no such position.
 	Until uint64
+
+	// Lineage is what the stream that the filter names has of others, and what
+	// its readers get before its own records. nil: nothing.
+	Lineage *journal.Lineage
 
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.

@@ -140,12 +140,11 @@ func (c *collecting) look() (done bool, err error) {
 // beginsAnew reports whether what was peeked at is not of the stream that the reader
 // has read from. That the stream has gone is, and has no bytes.
 func (c *collecting) beginsAnew() bool {
-	begins := c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
-	if c.over || begins && c.ranges.Len() > 0 {
-		return true
+	if c.over {
+		return true // a fork need not begin with a beginning
 	}
-	c.over = begins
-	return false
+	c.over = c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	return c.over && c.ranges.Len() > 0
 }
 
 // take takes what was peeked at: whole frames.
