@@ -81,13 +81,13 @@ type Start struct {
 	Next uint64
 	Sent int
 
-	// Until is the last position that the reader is given anything of. 0: there
-	// is no such position.
-	Until uint64
-
 	// Lineage is what the stream that the filter names has of others, and what
 	// its readers get before its own records. nil: nothing.
 	Lineage *journal.Lineage
+
+	// Until is the last position that the reader is given anything of. 0: there
+	// is no such position.
+	Until uint64
 
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
@@ -99,7 +99,7 @@ type Start struct {
 // reader of a feed waits for the store to tell whether the streams have ended.
 func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding, start Start, w Waker) (*Reader, error) {
 	r := l.join(filter, enc, start, w)
-	if err := l.learnTips(ctx, r.feed); err != nil {
+	if err := l.learnTips(ctx, r.feed, start.After); err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -116,9 +116,10 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 	fd := l.feeds[key]
 	if fd == nil {
 		// The head moves under mu only: every record after it will be
-		// listed in the feed that is registered now.
+		// listed in the feed that is registered now. What a fork inherits is
+		// not, also if the head has not come to it yet.
 		l.made++
-		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
+		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: max(l.head.Load(), start.Lineage.Through()), failed: l.failed, tips: newTips(filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
