@@ -223,3 +223,20 @@ func TestDurableEventsCutCharacter(t *testing.T) {
 		}
 	})
 }
+
+// "Servers SHOULD close SSE after about 60 s": if they are to, a reader is closed when
+// it has got what there is, and cleanly, without a word of the stream's end.
+func TestDurableEventsCloseAfter(t *testing.T) {
+	overProtocols(t, server.Options{SSECloseAfter: 1}, func(t *testing.T, s *service) {
+		s.make("a", "text/plain", "one")
+		next := s.add("a", "text/plain", "two").header.Get("Stream-Next-Offset")
+		r := s.durable("a", "offset=-1")
+		r.data()
+		if _, c := r.data(); c.Next != next || c.Closed {
+			t.Errorf("it ends with %+v", c)
+		}
+		if ev, more := <-r.events; more || r.err != nil {
+			t.Errorf("then comes %+v, %v", ev, r.err)
+		}
+	})
+}

@@ -49,10 +49,6 @@ type Options struct {
 	// Negative: not at all, every publish is stored.
 	KeyWindow time.Duration
 
-	// MaxForkDepth is how many sources a fork may have behind each other: each
-	// reader of it looks at all of them. 0: 64. Negative: no limit.
-	MaxForkDepth int
-
 	// ProducerWindow is for how long a stream remembers a producer that sends
 	// nothing. 0: 7 days. Negative: for as long as the stream is there.
 	ProducerWindow time.Duration
@@ -65,6 +61,10 @@ type Options struct {
 	// the store does not keep up, requests beyond it are refused. 0: 64 MiB.
 	// Negative: no bound.
 	MaxWaiting int64
+
+	// MaxForkDepth is how many sources a fork may have behind each other: each
+	// reader of it looks at all of them. 0: 64. Negative: no limit.
+	MaxForkDepth int
 
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
@@ -118,9 +118,15 @@ type Options struct {
 	// waits for something to answer with. 0: 30 seconds. Negative: not at all.
 	LongPollTimeout time.Duration
 
+	// SSECloseAfter is how long an event stream of that protocol lasts, about,
+	// before its client has to come back: for caches that answer many clients
+	// with one request. 0 or negative: to the end of its stream.
+	SSECloseAfter time.Duration
+
 	// ReadChunk is how many bytes one answer to an offset= has, about: the last
-	// record is whole, and who wants more asks again. 0: 1 MiB. Negative: one
-	// record.
+	// record is whole, and who wants more asks again. At most 16 MiB. 0 or
+	// negative: no bound, an answer has all there is. Caches like a bound, but
+	// there are clients that take the first answer for all.
 	ReadChunk int
 
 	// NoV1 leaves away the streams below /v1/stream/, which are those below
@@ -142,9 +148,7 @@ func (o *Options) setDefaults() {
 	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
 	o.LongPollTimeout = orDefault(o.LongPollTimeout, 30*time.Second)
-	if o.ReadChunk == 0 {
-		o.ReadChunk = 1 << 20
-	}
+	o.ReadChunk = min(max(0, o.ReadChunk), 16<<20)
 	o.Drain = max(0, orDefault(o.Drain, 5*time.Second))
 }
 
@@ -212,7 +216,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
-		LongPollTimeout: o.LongPollTimeout, ReadChunk: max(1, o.ReadChunk), NoAlias: o.NoV1,
+		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
 	})
 	return s, nil
 }

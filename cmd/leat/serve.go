@@ -27,7 +27,8 @@ type serveCmd struct {
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none"`
 
 	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s"`
-	ReadChunk       byteSize      `help:"How much one answer of that protocol has, about." default:"1MiB" placeholder:"SIZE"`
+	SSECloseAfter   time.Duration `name:"sse-close-after" help:"How long an event stream of that protocol lasts, about, for caches before the server: 60s. 0: to the end of its stream." default:"0s"`
+	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
 	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
@@ -137,7 +138,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
-		CORSOrigins: c.CORSOrigin, LongPollTimeout: c.LongPollTimeout, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1, AllowHosts: c.AllowHost,
+		CORSOrigins: c.CORSOrigin, LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1, AllowHosts: c.AllowHost,
 	}
 }
 

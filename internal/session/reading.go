@@ -80,6 +80,13 @@ type Reading struct {
 	// turns out that nothing tells of its end. nil: there is no such error.
 	Gone error
 
+	// CloseAfter is the time after which the answer ends, as soon as nothing is
+	// due. 0: it does not for that.
+	CloseAfter time.Duration
+
+	// Known is an entry that is due before that.
+	Known uint64
+
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
 
@@ -182,12 +189,16 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 			return nil, err
 		}
 	}
+	closeAt := time.Time{}
+	if rd.CloseAfter > 0 {
+		closeAt = time.Now().Add(rd.CloseAfter)
+	}
 	asked := ""
 	if rd.Loss != store.LossNone { // only then it is told
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader, then: then,
+		Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil

@@ -19,15 +19,17 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
-	then   *live.Reader // goes on where Reader ends; nil if that is the last
-	host   *Host
-	form   render.Form
-	asked  string     // the offset that the reader came with
-	remote string     // its address, if it is to be logged
-	loss   store.Loss // of the offset the reader came with; to be told
-	left   int64      // bytes of frames, if limited
-	id     uint64     // the position that the client knows
-	gone   uint64     // the last record that was told as gone
+	then    *live.Reader // goes on where Reader ends; nil if that is the last
+	host    *Host
+	form    render.Form
+	asked   string     // the offset that the reader came with
+	remote  string     // its address, if it is to be logged
+	loss    store.Loss // of the offset the reader came with; to be told
+	left    int64      // bytes of frames, if limited
+	id      uint64     // the position that the client knows
+	closeAt time.Time  // from when on it ends when nothing is due; zero: never
+	known   uint64     // an entry that is given before that
+	gone    uint64     // the last record that was told as gone
 
 	// Small things together: there is one of these for each reader.
 	beat     Beat
@@ -47,6 +49,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	case s.loss != store.LossNone:
 		return s.tell()
 	}
+	head := s.host.o.Live.Head()
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
 		if s.within && !s.form.Tells() && out.Beginning() {
@@ -69,9 +72,17 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
+		// Who waits for a page of history, or for what the follower has yet to
+		// hear of, has not come to the head.
+		if atHead := s.After() >= max(head, s.known); atHead && s.late() && s.Between() {
+			return socket.End
+		}
 		return socket.Idle
 	}
 }
+
+// late reports whether the answer has lasted for as long as it is to.
+func (s *session) late() bool { return !s.closeAt.IsZero() && !time.Now().Before(s.closeAt) }
 
 // complete reports whether nothing more is to be sent, although there may be.
 func (s *session) complete() bool { return s.ended || s.limited && s.left == 0 }

@@ -60,3 +60,24 @@ func TestThen(t *testing.T) {
 		}
 	})
 }
+
+// An answer that is to end after a time does so when nothing is due, at the latest with
+// the heartbeat after it, and cleanly.
+func TestCloseAfter(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		began := time.Now()
+		x := k.stream(&Reading{Filter: k.filter("a"), Form: &render.Durable{}, Start: k.live.Now(), Heartbeat: 15 * time.Second, CloseAfter: 50 * time.Second})
+		x.wantEnd(t)
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("it ended after %v", took)
+		}
+		began = time.Now()
+		x = k.stream(&Reading{Filter: k.filter("a"), Form: &render.Durable{}, Start: k.live.Now(), Heartbeat: 15 * time.Second, CloseAfter: 50 * time.Second})
+		time.Sleep(55 * time.Second)
+		k.add("a", text("last"))
+		x.wantEnd(t)
+		if took := time.Since(began); took != 55*time.Second || !strings.Contains(x.body.String(), "data:last") {
+			t.Errorf("it ended after %v with %q", took, x.body.String())
+		}
+	})
+}

@@ -41,8 +41,12 @@ type Options struct {
 	// LongPollTimeout is how long a poll of the Durable Streams protocol waits.
 	LongPollTimeout time.Duration
 
-	// ReadChunk is the size of an answer of that protocol, in bytes: no record
-	// is begun after it.
+	// SSECloseAfter is how long an event stream of that protocol lasts, about. 0:
+	// to the end of its stream.
+	SSECloseAfter time.Duration
+
+	// ReadChunk is the size of an answer to an offset, in bytes: no record is
+	// begun after it. 0: there is no bound.
 	ReadChunk int
 
 	// NoAlias says that there are no streams below /v1/stream/.
