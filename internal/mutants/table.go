@@ -120,6 +120,15 @@ var table = []Mutant{
 		Run:     "^TestProducer(Campaign)?$",
 	},
 	{
+		Name:    "duplicate-of-an-earlier-stream",
+		Why:     "a request is no duplicate of what an earlier stream of that name was sent",
+		File:    "internal/journal/append.go",
+		Old:     "if current && !j.alone && (t.by != nil || t.last) {",
+		New:     "if current && answer != nil && !j.alone && (t.by != nil || t.last) {",
+		Package: "./internal/journal",
+		Run:     "^TestModelFound$",
+	},
+	{
 		Name:    "producer-swept-in-use",
 		Why:     "a producer is forgotten only if it has sent nothing for the whole window",
 		File:    "internal/journal/fold_producer.go",
