@@ -561,3 +561,32 @@ func TestMaxWaiting(t *testing.T) {
 		}
 	})
 }
+
+// What a stream that was deleted had of a producer says nothing of the one that is made
+// anew, also where reads may still be of the former.
+func TestProducerOfWhatIsMadeAnew(t *testing.T) {
+	each(t, func(t *testing.T, st store.Store, c *clock) {
+		for round := range 50 {
+			j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
+			create(t, j, Config{ContentType: "text/plain"}, Write{Stream: "a"})
+			w := by("x", 0, 0)
+			w.End = leat.EndComplete
+			got, err := other.Write(context.Background(), w)
+			if leat.CodeOf(err) == leat.CodeNotFound && !st.Abilities().ReadAfterWrite {
+				got, err = j.Write(context.Background(), w) // the other has not heard of it yet
+			}
+			if err != nil || got.Duplicate {
+				t.Fatalf("round %d: %+v, %v", round, got, err)
+			}
+			if n := len(contents(t, st, "a")); n < 2 {
+				t.Fatalf("round %d: %d entries", round, n)
+			}
+			if got := write(t, j, w); !got.Duplicate {
+				t.Fatalf("round %d: stored again", round)
+			}
+			if err := j.Delete(context.Background(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
