@@ -60,6 +60,8 @@ func main() {
 	if *flagRival != "" {
 		log.Fatal(serveRival(*flagRival))
 	}
+	runtime.LockOSThread() // the thread whose end would end the servers
+	go endOnSignal()
 	raiseLimit()
 	fmt.Printf("%s, %d processors, %s; one run, so only ratios count\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	printHead()

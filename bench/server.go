@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,6 +24,21 @@ type server struct {
 	dir  string // of its records; kept while it is started again
 	args []string
 	cmd  *exec.Cmd // nil if the peer has no process
+}
+
+// running is the process that was started last.
+var running atomic.Pointer[exec.Cmd]
+
+// endOnSignal ends what is running when this program is asked to end. It has no end of
+// its own.
+func endOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGINT, syscall.SIGTERM)
+	<-asked
+	if cmd := running.Load(); cmd != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	os.Exit(1)
 }
 
 // startServer starts a peer with its defaults; flags are further ones for Leat.
@@ -48,7 +65,9 @@ func (s *server) launch() (err error) {
 	if s.cmd, err = s.start(s); err != nil {
 		return err
 	}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that stop reaches all it has started
+	// A group of its own, so that kill reaches all it has started. It ends with this
+	// program, or it would go on for ever, and hold the locks that were handed to it.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var out io.Reader
 	if s.addr == "" {
 		if out, err = s.cmd.StdoutPipe(); err != nil {
@@ -58,6 +77,7 @@ func (s *server) launch() (err error) {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
+	running.Store(s.cmd)
 	if out != nil {
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if err != nil {
