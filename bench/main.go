@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ var (
 	flagLeat      = flag.String("leat", "../bin/leat", "the binary")
 	flagJSON      = flag.String("json", "", "file for the results")
 	flagRounds    = flag.Int("rounds", 1, "how often everything is measured; the targets look at the medians")
-	flagOnly      = flag.String("only", "", "scenarios whose name contains one of these texts, separated by commas")
+	flagOnly      = flag.String("only", "", "regular expression that the name of a scenario must match")
 	flagServers   = flag.String("servers", "", "servers to measure, separated by commas; all that a scenario names if empty")
 	flagData      = flag.String("data", "", "directory for records, on the disk that counts; a temporary one if empty")
 	flagRival     = flag.String("rival", "", "for the command's own use: be this server")
@@ -101,7 +102,7 @@ func main() {
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	if *flagOnly != "" && !slices.ContainsFunc(strings.Split(*flagOnly, ","), func(s string) bool { return strings.Contains(sc.name, s) }) {
+	if !regexp.MustCompile(*flagOnly).MatchString(sc.name) {
 		return nil
 	}
 	for _, p := range peers {
