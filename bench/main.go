@@ -63,6 +63,10 @@ func main() {
 	}
 	runtime.LockOSThread() // the thread whose end would end the servers
 	go endOnSignal()
+	only, err := regexp.Compile(*flagOnly)
+	if err != nil {
+		log.Fatalf("-only: %v", err)
+	}
 	raiseLimit()
 	fmt.Printf("%s, %d processors, %s; one run, so only ratios count\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	printHead()
@@ -70,6 +74,9 @@ func main() {
 	var failed []string
 	for round := range *flagRounds {
 		for _, sc := range scenarios {
+			if !only.MatchString(sc.name) {
+				continue
+			}
 			for _, p := range chosen(sc) {
 				r, err := run(sc, p)
 				if err != nil {
@@ -102,9 +109,6 @@ func main() {
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	if !regexp.MustCompile(*flagOnly).MatchString(sc.name) {
-		return nil
-	}
 	for _, p := range peers {
 		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
 			continue
