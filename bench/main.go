@@ -66,14 +66,14 @@ func main() {
 	fmt.Printf("%s, %d processors, %s; one run, so only ratios count\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	printHead()
 	var all results
-	failed := false
+	var failed []string
 	for round := range *flagRounds {
 		for _, sc := range scenarios {
 			for _, p := range chosen(sc) {
 				r, err := run(sc, p)
 				if err != nil {
-					log.Printf("%s, %s: %v", sc.name, p.name, err)
-					failed = true
+					fmt.Printf("%-26s %-13s FAILED: %v\n", sc.name, p.name, err)
+					failed = append(failed, fmt.Sprintf("%s, %s: %v", sc.name, p.name, err))
 					continue
 				}
 				r.Scenario, r.Server, r.Round = sc.name, p.name, round+1
@@ -86,12 +86,15 @@ func main() {
 	verdicts := all.judge(targets)
 	printVerdicts(verdicts)
 	if *flagJSON != "" {
-		b, _ := json.MarshalIndent(map[string]any{"results": all, "targets": verdicts}, "", "  ")
-		if err := os.WriteFile(*flagJSON, append(b, '\n'), 0o644); err != nil {
+		b, err := json.MarshalIndent(map[string]any{"results": all, "targets": verdicts, "failed": failed}, "", "  ")
+		if err == nil {
+			err = os.WriteFile(*flagJSON, append(b, '\n'), 0o644)
+		}
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
-	if failed {
+	if len(failed) > 0 {
 		os.Exit(1)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,8 @@ type peer struct {
 	// start returns the process, or nil if the peer has none. It sets the server's
 	// address if the process does not print it.
 	start func(*server) (*exec.Cmd, error)
+	// create returns the request that makes a topic; nil: it is made by its use.
+	create func(topic string) string
 	// subscribe returns the request of a reader; all: with everything there is.
 	subscribe func(topic string, all bool) string
 	// mark is what stands before an event in its line of data; usually nothing does.
@@ -37,7 +40,7 @@ type peer struct {
 }
 
 // peers are all kinds of servers, Leat first.
-var peers = []*peer{
+var peers = slices.Concat([]*peer{
 	{
 		name: "leat", can: events | topics | resume | stored, start: startLeat,
 		subscribe: func(topic string, all bool) string {
@@ -50,7 +53,9 @@ var peers = []*peer{
 	},
 	ours("net/http", events|topics|resume),
 	ours("bare", events),
-}
+	ours("go-sse", events|topics|resume),
+	ours("r3labs", events|topics|resume),
+}, programs)
 
 // ours returns a rival that this program is itself, with -rival.
 func ours(name string, can ability) *peer {

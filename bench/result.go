@@ -45,6 +45,15 @@ func (r *result) add(name string, value float64, unit string) {
 	r.Figures = append(r.Figures, figure{name, value, unit})
 }
 
+// per divides, and is 0 where there is nothing to divide by, as for all that was not
+// measured.
+func per[N int64 | float64](n N, by float64) float64 {
+	if by == 0 {
+		return 0
+	}
+	return float64(n) / by
+}
+
 // A column is a number of the table, by its name in targets and heads.
 type column struct {
 	head   string
