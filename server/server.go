@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +87,8 @@ type Options struct {
 	MaxStore int64
 
 	// MaxSubscribers is the largest number of readers; those above it are
-	// asked to come back later. 0 or negative: no limit.
+	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
+	// and a store that finds none left takes no more writes: leave it some.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in
@@ -201,6 +203,11 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if s.loops == nil {
 		return ctx
 	}
+	// The http.Server is about to start a goroutine for c and to accept the next
+	// connection. Those that came before have their turn first: else there are
+	// thousands at once when thousands come, and what they leave behind, descriptors
+	// of goroutines and holes in the heap, is as much as their readers need.
+	runtime.Gosched()
 	return surface.WithConn(ctx, c)
 }
 

@@ -38,7 +38,7 @@ type serveCmd struct {
 	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
 
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
-	MaxSubscribers int      `help:"Most readers at a time. 0: no limit." default:"0" placeholder:"N"`
+	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
 
@@ -65,11 +65,14 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer ln.Close()
-	st, err := c.openStore(logger)
+	d := shareDescriptors(descriptorLimit())
+	d.warn(std, c.MaxSubscribers)
+	c.MaxSubscribers = d.maxSubscribers(c.MaxSubscribers)
+	st, err := c.openStore(logger, d)
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, std, ln, st, logger)
+	err = c.serve(ctx, std, d.guard(ln, logger), st, logger)
 	if cerr := st.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}

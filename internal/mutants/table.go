@@ -532,4 +532,13 @@ var table = []Mutant{
 		Package: "./internal/upload",
 		Run:     "^TestInterruptAtTheEndOfABody$",
 	},
+	{
+		Name:    "connections-take-all-descriptors",
+		Why:     "connections leave the store the descriptors that it needs to go on writing",
+		File:    "cmd/leat/descriptors.go",
+		Old:     "if err != nil || number(c) < g.limit {",
+		New:     "if err != nil || number(c) >= 0 {",
+		Package: "./cmd/leat",
+		Run:     "^TestDescriptorsRunOut$",
+	},
 }
