@@ -24,6 +24,7 @@ type session struct {
 	ended  event  // where it stood when it left, and when
 	part   string // the beginning of a frame that it was not sent whole
 	err    error  // why it could not go on
+	slow   bool   // it was disconnected for its lag
 }
 
 // An event is a line, or a gap.
@@ -65,6 +66,9 @@ func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
 			}
 			s.take(c, &out, n, r.After())
 			r.Advance(&out, n)
+		case live.Slow:
+			s.slow = true
+			return r.After()
 		case live.Gap:
 			s.events = append(s.events, event{gap: r.TakeGap(), after: r.After(), at: c.book.tick()})
 		case live.Failed:
@@ -133,6 +137,9 @@ func (b *book) check(t *testing.T, s *session, total *tally) {
 		if ev.gap != nil {
 			total.gaps++
 			total.more += ev.gap.More
+			if ev.gap.Skipped {
+				total.skipped++
+			}
 			v.told(ev)
 		} else {
 			total.frames++
@@ -140,6 +147,10 @@ func (b *book) check(t *testing.T, s *session, total *tally) {
 		}
 	}
 	v.upTo(s.ended.after, s.ended.at)
+	if s.slow {
+		total.slow++
+		v.lag(s.ended.after)
+	}
 	switch {
 	case errors.Is(s.err, live.ErrOvertaken):
 		total.overtaken++

@@ -54,7 +54,12 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		s.trim(out)
 		return socket.Due
 	case live.Gap:
+		if s.Late() {
+			return socket.Slow // what cannot be told cannot be skipped
+		}
 		return s.tell()
+	case live.Slow:
+		return socket.Slow
 	case live.Failed:
 		return socket.Cut
 	case live.Ended:
@@ -108,14 +113,20 @@ func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
 func (s *session) Notice() []byte {
-	s.id = s.After()
 	s.ended = s.gapError
 	if s.loss != store.LossNone {
-		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.After())}
+		s.id = s.After()
+		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.id)}
 		s.loss = store.LossNone
 		return s.form.AppendGap(nil, &gap)
 	}
 	missing := s.TakeGap()
+	s.id = s.After()
+	if missing.Skipped {
+		return s.form.AppendGap(nil, &render.Gap{
+			Reason: render.ReasonSkipped, Asked: s.host.o.Live.Offset(missing.From).String(), Next: s.host.o.Live.Offset(s.id),
+		})
+	}
 	for _, rm := range missing.Removed {
 		s.gone = max(s.gone, rm.Through)
 	}
@@ -158,6 +169,13 @@ func (s *session) Heartbeat() []byte {
 // Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
 	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
+}
+
+// Late implements socket.Ender. Who can be told is skipped forward when it takes
+// something again.
+func (s *session) Late() bool {
+	slow, skips := s.Slow()
+	return slow && !(skips && s.form.Tells())
 }
 
 // Done implements socket.Ender.

@@ -33,6 +33,10 @@ type Taken struct {
 type Ender interface {
 	Source
 
+	// Late reports whether a reader that takes nothing is too far behind to be
+	// waited for. Peek would answer Slow by and by.
+	Late() bool
+
 	// Done is called once, when the connection has been closed, by the
 	// goroutine that served it. It must not wait.
 	Done(Reason)

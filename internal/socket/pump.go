@@ -50,6 +50,7 @@ type pump struct {
 	last    bool   // behind private there is nothing more
 	parting bool   // the farewell is due: after one more write, as soon as it can be sent
 	parted  bool   // that write was made
+	slow    bool   // the farewell is one to a reader that is too slow
 	moved   bool   // something was written since this was looked at
 }
 
@@ -147,6 +148,8 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 		p.private, p.last = lastPart, true
 	case Cut:
 		return 0, cut, nil
+	case Slow:
+		return 0, p.leave(), nil
 	default:
 		if p.parting {
 			return 0, p.part(s), nil
@@ -181,6 +184,24 @@ func (p *pump) part(s *scratch) progress {
 	}
 	p.private = append(appendChunk(nil, block), lastPart...)
 	p.last = true
+	return unready
+}
+
+// leave puts the farewell in for a reader that is too slow, and after it the end. Where
+// that would be in the middle of a chunk the connection is cut behind the farewell.
+func (p *pump) leave() progress {
+	if !p.slow {
+		p.slow = true
+		if block := p.source.Farewell(farewellDelay(slowSpread)); len(block) > 0 {
+			p.send(block)
+			return unready
+		}
+		return cut
+	}
+	if p.left > 0 {
+		return cut
+	}
+	p.private, p.last = lastPart, true
 	return unready
 }
 

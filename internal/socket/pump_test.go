@@ -273,6 +273,43 @@ func TestPumpParts(t *testing.T) {
 	}
 }
 
+// One that is too slow gets a farewell and the end. In a chunk that cannot be filled the
+// farewell takes the place of frames, and the connection is cut behind it.
+func TestPumpLeaves(t *testing.T) {
+	x, y := strings.Repeat("x", 1000), strings.Repeat("y", 1000)
+	for _, test := range []struct {
+		name  string
+		grant int // of the write of a chunk of two frames, less its head
+		want  string
+		state progress
+	}{
+		{"between chunks", wide, x + y, ended},
+		{"in a chunk", 1000, x, cut},
+		{"in a frame", 1990, x + y, ended},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			src := newWitness(t)
+			src.add(x, y)
+			p, sc := newPump(src), newScratch()
+			sink := &trickle{grants: []int{wide, len("7d0\r\n") + test.grant}}
+			p.run(sink, &sc)
+			if src.Between() { // what was to fill the chunk does not come
+				src.next = len(src.frames)
+			}
+			src.finish(Slow)
+			state, _ := p.run(sink, &sc)
+			body, clean := decode(t, sink.got)
+			farewell, ok := strings.CutPrefix(body, "<head>"+test.want)
+			if state != test.state || clean != (state == ended) || !ok {
+				t.Fatalf("state %d, an end: %v, body %q", state, clean, body)
+			}
+			if !strings.HasPrefix(farewell, "<bye ") || !strings.HasSuffix(farewell, ">") || strings.Count(farewell, "<") != 1 {
+				t.Errorf("the farewell is %q", farewell)
+			}
+		})
+	}
+}
+
 // A Source that has no farewell is cut: an end would say that it was complete.
 func TestPumpWithoutFarewell(t *testing.T) {
 	src := newWitness(t)

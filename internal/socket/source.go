@@ -31,14 +31,18 @@ const (
 	// Cut: the reader cannot go on. The connection is to be closed in a way
 	// that does not look like an end, where the protocol has one.
 	Cut
+
+	// Slow: the reader has fallen too far behind. The connection is to be
+	// closed with the farewell of the Source.
+	Slow
 )
 
 // A Source is one reader. Its methods are called by one goroutine at a time
 // and never wait.
 type Source interface {
 	// Peek fills out with bytes that are due, about size of them, and says
-	// what there is. It never answers Notice, End or Cut in the middle of a
-	// frame, except Cut when the rest of the frame is gone.
+	// what there is. It never answers Notice, End, Slow or Cut in the middle
+	// of a frame, except Cut when the rest of the frame is gone.
 	Peek(out *frame.Ranges, size int) State
 
 	// Advance says that n bytes of what Peek put into out were taken.
@@ -55,7 +59,8 @@ type Source interface {
 	Heartbeat() []byte
 
 	// Farewell returns the private block to send last when the server
-	// stops and the client is to come back after a delay.
+	// stops, or the reader is too slow, and the client is to come back after a
+	// delay.
 	Farewell(delay time.Duration) []byte
 }
 
@@ -67,6 +72,7 @@ type Reason string
 const (
 	ReasonGone     Reason = "gone"     // the client closed the connection, or its network did
 	ReasonStalled  Reason = "stalled"  // the client took nothing for the stall timeout
+	ReasonSlow     Reason = "slow"     // the reader fell behind by more than it may
 	ReasonBroken   Reason = "broken"   // a write failed in another way
 	ReasonEnded    Reason = "ended"    // all was sent
 	ReasonCut      Reason = "cut"      // the Source could not go on

@@ -84,6 +84,10 @@ func (w *Writer) farewellDelay() time.Duration {
 	return farewellDelay(w.spread)
 }
 
+// slowSpread is the time over which readers that were too slow are asked to come back:
+// what made one of them slow may have made them all.
+const slowSpread = 5 * time.Second
+
 // farewellDelay returns a delay spread evenly over a time, but never none.
 func farewellDelay(spread time.Duration) time.Duration {
 	const soonest = 500 * time.Millisecond
@@ -194,7 +198,7 @@ func (s *serving) sendDue() Reason {
 	}()
 	for wrote := false; ; wrote = true {
 		n, state := s.gather(buf)
-		idle := state == Idle || state == End || state == Cut
+		idle := state != Due && state != Notice
 		if n > 0 || wrote && idle {
 			if reason := s.send(buf.bytes[:n], idle); reason != "" {
 				return reason
@@ -211,6 +215,11 @@ func (s *serving) sendDue() Reason {
 			return ReasonEnded
 		case Cut:
 			return ReasonCut
+		case Slow:
+			if reason := s.send(s.Source.Farewell(farewellDelay(slowSpread)), true); reason != "" {
+				return reason
+			}
+			return ReasonSlow
 		}
 		if s.stopping() && s.Source.Between() {
 			return "" // Serve says farewell

@@ -282,6 +282,7 @@ func TestReasons(t *testing.T) {
 		{"the client leaves", func(_ *Writer, _ *script, _ *line, cancel func()) { cancel() }, ReasonGone},
 		{"all is sent", func(_ *Writer, s *script, _ *line, _ func()) { s.finish(End) }, ReasonEnded},
 		{"the source cannot go on", func(_ *Writer, s *script, _ *line, _ func()) { s.finish(Cut) }, ReasonCut},
+		{"the reader is too slow", func(_ *Writer, s *script, _ *line, _ func()) { s.finish(Slow) }, ReasonSlow},
 		{"the client takes nothing", func(_ *Writer, s *script, l *line, _ func()) { s.add(strings.Repeat("x", 1000)) }, ReasonStalled},
 		{"a write fails", func(_ *Writer, s *script, l *line, _ func()) { l.fail(broken); s.add("x") }, ReasonBroken},
 		{"a write fails because the client left", func(_ *Writer, s *script, l *line, cancel func()) { l.fail(broken); s.add("x"); cancel() }, ReasonGone},
