@@ -11,7 +11,7 @@ import (
 // What a load counts as wrong it must find, however the bytes are cut, and nothing
 // else.
 func TestLoadChecksDeliveries(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\n\r\n"
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	event := func(publisher, seq int) string {
 		e := fmt.Sprintf("id: x\ndata: %d %d 1 xxxx\n\n", publisher, seq)
 		return fmt.Sprintf("%x\r\n%s\r\n", len(e), e)
