@@ -14,10 +14,9 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/leat-dev/leat/server"
 	"github.com/leat-dev/leat/sse"
@@ -122,6 +121,9 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
+const tcpUserTimeout = 18
+
 // A connection is given up by the system when its client has acknowledged nothing for
 // the stall timeout, whatever is on top of it, and whether it can be taken over or not.
 func TestConnContextLimitsUnacked(t *testing.T) {
@@ -146,7 +148,7 @@ func TestConnContextLimitsUnacked(t *testing.T) {
 					t.Fatal(err)
 				}
 				err = raw.Control(func(fd uintptr) {
-					got, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+					got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
 					if err != nil || got != test.want {
 						t.Errorf("stall timeout %v, Loops %d: TCP_USER_TIMEOUT is %d ms, %v", test.stall, loops, got, err)
 					}

@@ -29,10 +29,6 @@ const (
 	// to be told before anything else. See Reader.TakeGap.
 	Gap
 
-	// Slow: the reader has fallen behind by more than the rules for its
-	// filter allow, and is to be disconnected. See SlowRule.
-	Slow
-
 	// Failed: the reader cannot go on. See Reader.Err.
 	Failed
 
@@ -213,16 +209,6 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 	fd := r.feed
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
-	if fd.slow.passed(r) && r.gap == nil && r.failed == nil && fd.failed == nil {
-		switch {
-		case r.sent > 0: // what was begun comes first
-		case !fd.slow.skip:
-			return Slow
-		case r.skip(head):
-			return Gap
-		}
-		size = 1 // one frame
-	}
 	for {
 		switch {
 		case r.gap != nil:

@@ -50,10 +50,16 @@ func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
 		size  = []int{1, 100, 5000, 1 << 16}[rng.IntN(4)]
 		piece = []int{1, 7, 1 << 20, 0}[rng.IntN(4)] // 0: any
 		slow  = rng.IntN(3) == 0
+
+		canSkip = rng.IntN(4) > 0
 	)
 	defer func() { s.ended = event{after: r.After(), at: c.book.tick()} }()
 	for last || looks > 0 {
 		looks--
+		if rng.IntN(2) == 0 && r.TooSlow(canSkip) {
+			s.slow = true
+			return r.After()
+		}
 		state := r.Peek(&out, size)
 		if s.fresh && s.freshAt == 0 && (state != live.Idle || r.After() > 0) {
 			s.freshAt = c.book.tick()
@@ -66,9 +72,6 @@ func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
 			}
 			s.take(c, &out, n, r.After())
 			r.Advance(&out, n)
-		case live.Slow:
-			s.slow = true
-			return r.After()
 		case live.Gap:
 			s.events = append(s.events, event{gap: r.TakeGap(), after: r.After(), at: c.book.tick()})
 		case live.Failed:

@@ -135,25 +135,40 @@ func (w *window) add(seq uint64, n int64) uint64 {
 	return w.limit
 }
 
-// skip has a reader that is too slow be told that it goes on at the head, or before the
-// next end of a stream that its filter names: that is told in any case. It reports
-// whether this is anywhere else. The caller holds the feed's mu.
-func (r *Reader) skip(head uint64) bool {
-	to := min(head, r.feed.tips.nextEnd(r.after)-1)
-	if to <= r.after {
+// TooSlow reports whether the reader has fallen behind by more than it may and is to be
+// disconnected. If it can be skipped forward instead, and is to be, then a Gap is what
+// Peek finds next. It is to be called where other bytes than the rest of what was begun
+// can be sent, before a Peek.
+func (r *Reader) TooSlow(canSkip bool) bool {
+	fd := r.feed
+	if fd.slow == nil {
 		return false
 	}
-	r.gap = &Missing{Skipped: true, From: r.after, Through: to}
-	return true
+	head := r.live.head.Load() // before the frames up to it are looked at
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	switch {
+	case r.sent > 0 || r.gap != nil || !fd.slow.passed(r):
+		return false
+	case !fd.slow.skip || !canSkip:
+		return true
+	}
+	// The end of a stream that the filter names is told in any case.
+	if to := min(head, fd.tips.nextEnd(r.after)-1); to > r.after {
+		r.gap = &Missing{Skipped: true, From: r.after, Through: to}
+	}
+	return false
 }
 
-// Slow reports whether the reader is too slow, and if so, whether it is to be skipped
-// forward rather than disconnected.
-func (r *Reader) Slow() (slow, skips bool) {
-	r.feed.mu.Lock()
-	defer r.feed.mu.Unlock()
-	slow = r.feed.slow.passed(r)
-	return slow, slow && r.feed.slow.skip
+// Late reports whether TooSlow would, wherever the reader is.
+func (r *Reader) Late(canSkip bool) bool {
+	fd := r.feed
+	if fd.slow == nil {
+		return false
+	}
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	return fd.slow.passed(r) && !(fd.slow.skip && canSkip)
 }
 
 // covers reports whether a pattern matches all that another one matches.

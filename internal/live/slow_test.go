@@ -38,7 +38,7 @@ func TestSlowReaderIsSkipped(t *testing.T) {
 		c := join(t, l, filter(t, "a"), plain{}, l.Beginning())
 		within := fillLog(t, st, lag, "x", "a")
 		awaitHead(l, st)
-		if slow, _ := c.Slow(); slow {
+		if c.Late(false) {
 			t.Error("too slow: what was there before it came counts")
 		}
 		c.want(first...)
@@ -48,28 +48,22 @@ func TestSlowReaderIsSkipped(t *testing.T) {
 		more = append(more, fillLog(t, st, lag, "z", "a")...)
 		awaitHead(l, st)
 		from := c.After()
-		if slow, skips := c.Slow(); !slow || !skips {
-			t.Errorf("slow %v, skips %v", slow, skips)
+		if c.Late(true) || !c.Late(false) {
+			t.Error("it is not to be skipped, or, if it cannot be told, not to be disconnected")
 		}
-		gap := c.wantGapAt(from)
+		if c.Peek(&c.out, 1) != live.Due || c.TooSlow(true) || c.After() != from {
+			t.Error("it moves before it is told")
+		}
+		gap := c.wantGap()
 		if to := more[len(more)-1].Offset.Seq; !gap.Skipped || gap.From != from || gap.Through != to || c.After() != to {
 			t.Errorf("told %+v, and it is at %d; want %d to %d", gap, c.After(), from, to)
 		}
 		c.wantIdle(st)
 		c.want(fillLog(t, st, 1, "new", "a")...)
-		if slow, _ := c.Slow(); slow {
+		if c.Late(false) || c.TooSlow(false) {
 			t.Error("too slow at the head")
 		}
 	})
-}
-
-// wantGapAt takes the gap that is told next to a reader that has not moved yet.
-func (c *client) wantGapAt(after uint64) *live.Missing {
-	c.t.Helper()
-	if state := c.Peek(&c.out, 1<<16); state != live.Gap || c.After() != after {
-		c.t.Fatalf("state %v at %d, want a gap at %d", state, c.After(), after)
-	}
-	return c.TakeGap()
 }
 
 // Bytes count as they are sent, records of several topics together.
@@ -85,19 +79,16 @@ func TestSlowReaderIsDisconnected(t *testing.T) {
 		c.takeRecords(1)
 		after := c.After()
 		for len(textOf(records[1:]...)) <= 1000+1000/16+2*120 {
-			if slow, _ := c.Slow(); slow && len(textOf(records[1:]...)) <= 1000 {
+			if c.Late(true) && len(textOf(records[1:]...)) <= 1000 {
 				t.Errorf("too slow with %d bytes to come", len(textOf(records[1:]...)))
 			}
 			records = append(records, fillLog(t, st, 1, strings.Repeat("x", 100), "a")...)
 			awaitHead(l, st)
 		}
-		if slow, skips := c.Slow(); !slow || skips {
-			t.Errorf("slow %v, skips %v", slow, skips)
+		if !c.Late(true) || !c.TooSlow(true) || c.After() != after {
+			t.Errorf("it is not to be disconnected at %d", c.After())
 		}
-		if state := c.Peek(&c.out, 1<<16); state != live.Slow || c.After() != after {
-			t.Errorf("state %v at %d", state, c.After())
-		}
-		if slow, _ := other.Slow(); slow {
+		if other.Late(true) || other.TooSlow(true) {
 			t.Error("a reader of another topic is too slow")
 		}
 		// It comes back, and what it has missed is no lag.
@@ -106,7 +97,7 @@ func TestSlowReaderIsDisconnected(t *testing.T) {
 		patient := join(t, l, filter(t, "a"), plain{}, live.Start{After: after, Patient: true})
 		fillLog(t, st, 30, strings.Repeat("x", 100), "a")
 		awaitHead(l, st)
-		if slow, _ := patient.Slow(); slow {
+		if patient.Late(false) || patient.TooSlow(false) {
 			t.Error("one that does not want all that comes is too slow")
 		}
 	})
@@ -124,12 +115,14 @@ func TestSlowInTheMiddleOfAFrame(t *testing.T) {
 				c.takePart(3)
 				records = append(records, fillLog(t, st, 19, "text", "a")...)
 				awaitHead(l, st)
-				if state := c.wait(1 << 16); state != live.Due || c.peeked() != textOf(records[0])[3:] {
-					t.Fatalf("state %v, %q; want the rest of the first", state, c.peeked())
+				if c.TooSlow(true) || !c.Late(false) {
+					t.Error("too slow in the middle of a frame")
 				}
-				c.Advance(&c.out, c.out.Len())
+				c.takeRecords(1)
+				if c.TooSlow(true) == skip {
+					t.Error("too slow is what is to be skipped, or is not what is not")
+				}
 				if !skip {
-					c.wantState(live.Slow)
 					return
 				}
 				if gap := c.wantGap(); !gap.Skipped || gap.From != records[0].Offset.Seq || gap.Through != records[19].Offset.Seq {
@@ -161,10 +154,15 @@ func TestSlowReaderIsToldTheEnd(t *testing.T) {
 		fillLog(t, st, 20, "x", "b")
 		endB := end(t, st, "b", leat.EndComplete)
 		awaitHead(l, st)
+		c.TooSlow(true)
 		if gap := c.wantGap(); !gap.Skipped || gap.Through != endA.Offset.Seq-1 {
 			t.Errorf("told %+v, want up to the end of a, %d", gap, endA.Offset.Seq)
 		}
-		c.wantText(textOf(endA))
+		if c.TooSlow(true) {
+			t.Error("too slow for an end")
+		}
+		c.takeRecords(1)
+		c.TooSlow(true)
 		if gap := c.wantGap(); !gap.Skipped || gap.From != endA.Offset.Seq || gap.Through != endB.Offset.Seq-1 {
 			t.Errorf("told %+v, want up to the end of b, %d", gap, endB.Offset.Seq)
 		}
@@ -184,6 +182,7 @@ func TestSlowReaderOfHistory(t *testing.T) {
 		c.takeRecords(10)
 		fillLog(t, st, 200, strings.Repeat("y", 2000), "a")
 		awaitHead(l, st)
+		c.TooSlow(true)
 		if gap := c.wantGap(); !gap.Skipped || gap.From != first[9].Offset.Seq || gap.Through != st.Head() {
 			t.Errorf("told %+v", gap)
 		}

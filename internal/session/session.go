@@ -54,12 +54,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		s.trim(out)
 		return socket.Due
 	case live.Gap:
-		if s.Late() {
-			return socket.Slow // what cannot be told cannot be skipped
-		}
 		return s.tell()
-	case live.Slow:
-		return socket.Slow
 	case live.Failed:
 		return socket.Cut
 	case live.Ended:
@@ -171,12 +166,11 @@ func (s *session) Farewell(delay time.Duration) []byte {
 	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
 }
 
-// Late implements socket.Ender. Who can be told is skipped forward when it takes
-// something again.
-func (s *session) Late() bool {
-	slow, skips := s.Slow()
-	return slow && !(skips && s.form.Tells())
-}
+// TooSlow implements socket.Source. Who cannot be told cannot be skipped.
+func (s *session) TooSlow() bool { return s.Reader.TooSlow(s.form.Tells()) }
+
+// Late implements socket.Ender.
+func (s *session) Late() bool { return s.Reader.Late(s.form.Tells()) }
 
 // Done implements socket.Ender.
 func (s *session) Done(reason socket.Reason) {

@@ -34,7 +34,7 @@ type Ender interface {
 	Source
 
 	// Late reports whether a reader that takes nothing is too far behind to be
-	// waited for. Peek would answer Slow by and by.
+	// waited for: TooSlow would be true by and by.
 	Late() bool
 
 	// Done is called once, when the connection has been closed, by the

@@ -146,7 +146,7 @@ func TestLoopReasons(t *testing.T) {
 		{"the client sends no more", func(_ *Loops, p *peer) { p.client.CloseWrite() }, ReasonGone, ""},
 		{"all is sent", func(_ *Loops, p *peer) { p.script.add("a"); p.script.finish(End) }, ReasonEnded, chunk("a") + last},
 		{"the source cannot go on", func(_ *Loops, p *peer) { p.script.finish(Cut) }, ReasonCut, ""},
-		{"the reader is too slow", func(_ *Loops, p *peer) { p.script.add("a"); p.expect(chunk("a")); p.script.finish(Slow) }, ReasonSlow, chunk("<bye 500ms>") + last},
+		{"the reader is too slow", func(_ *Loops, p *peer) { p.script.add("a"); p.expect(chunk("a")); p.script.fallBehind() }, ReasonSlow, chunk("<bye 500ms>") + last},
 		{"the server stops", func(ls *Loops, p *peer) { ls.Shutdown(0) }, ReasonShutdown, chunk("<bye 500ms>") + last},
 		{"the server stops at once", func(ls *Loops, p *peer) { ls.Close() }, ReasonShutdown, ""},
 	} {

@@ -31,19 +31,20 @@ const (
 	// Cut: the reader cannot go on. The connection is to be closed in a way
 	// that does not look like an end, where the protocol has one.
 	Cut
-
-	// Slow: the reader has fallen too far behind. The connection is to be
-	// closed with the farewell of the Source.
-	Slow
 )
 
 // A Source is one reader. Its methods are called by one goroutine at a time
 // and never wait.
 type Source interface {
 	// Peek fills out with bytes that are due, about size of them, and says
-	// what there is. It never answers Notice, End, Slow or Cut in the middle
-	// of a frame, except Cut when the rest of the frame is gone.
+	// what there is. It never answers Notice, End or Cut in the middle of a
+	// frame, except Cut when the rest of the frame is gone.
 	Peek(out *frame.Ranges, size int) State
+
+	// TooSlow is called before a Peek after which anything may be sent, rather
+	// than the rest of what was begun. It reports whether the reader has fallen too
+	// far behind: then its connection is closed with the farewell.
+	TooSlow() bool
 
 	// Advance says that n bytes of what Peek put into out were taken.
 	Advance(out *frame.Ranges, n int)
@@ -52,7 +53,8 @@ type Source interface {
 	// a private block can follow.
 	Between() bool
 
-	// Notice returns the private block to send after Peek answered Notice.
+	// Notice returns the private block to send after Peek answered Notice. It may
+	// be followed by any number of line feeds, which mean nothing.
 	Notice() []byte
 
 	// Heartbeat returns the private block to send after a silence.

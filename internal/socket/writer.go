@@ -215,7 +215,7 @@ func (s *serving) sendDue() Reason {
 			return ReasonEnded
 		case Cut:
 			return ReasonCut
-		case Slow:
+		case tooSlow:
 			if reason := s.send(s.Source.Farewell(farewellDelay(slowSpread)), true); reason != "" {
 				return reason
 			}
@@ -227,10 +227,16 @@ func (s *serving) sendDue() Reason {
 	}
 }
 
+// tooSlow is what gather comes to where the Source is TooSlow.
+const tooSlow State = -1
+
 // gather copies what is due into the buffer until it is full, and returns the
 // state of what follows.
 func (s *serving) gather(buf *buffer) (n int, state State) {
 	for n < len(buf.bytes) {
+		if s.Source.TooSlow() {
+			return n, tooSlow
+		}
 		state = s.Source.Peek(&buf.ranges, len(buf.bytes)-n)
 		if state != Due {
 			return n, state
