@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -117,6 +118,46 @@ func TestTakeOver(t *testing.T) {
 				t.Errorf("taken: %v, the answer closes: %v; want %v", got, resp.Close, test.taken)
 			}
 		})
+	}
+}
+
+// tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
+const tcpUserTimeout = 18
+
+// A connection is given up by the system when its client has acknowledged nothing for
+// the stall timeout, whatever is on top of it, and whether it can be taken over or not.
+func TestConnContextLimitsUnacked(t *testing.T) {
+	for _, test := range []struct {
+		stall time.Duration
+		want  int // ms
+	}{{0, 60_000}, {10 * time.Minute, 600_000}, {-1, 0}} {
+		for _, loops := range []int{0, -1} {
+			s := start(t, server.Options{Store: memory(t), StallTimeout: test.stall, Loops: loops}, protocols["HTTP/1.1"])
+			for _, wrap := range []func(net.Conn) net.Conn{
+				func(c net.Conn) net.Conn { return c },
+				func(c net.Conn) net.Conn { return tls.Server(c, nil) },
+			} {
+				c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				s.srv.ConnContext(t.Context(), wrap(c))
+				raw, err := c.(*net.TCPConn).SyscallConn()
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = raw.Control(func(fd uintptr) {
+					got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
+					if err != nil || got != test.want {
+						t.Errorf("stall timeout %v, Loops %d: TCP_USER_TIMEOUT is %d ms, %v", test.stall, loops, got, err)
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type serveCmd struct {
 
 	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
+	Slow         []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
 	BodyTimeout  time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
 	KeyWindow    time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
 	Drain        time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
@@ -131,7 +132,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
 	}
 }
 

@@ -41,6 +41,7 @@ type feed struct {
 	tips    tips      // of the streams that the filter names
 	learned bool      // the tips from before the feed was made are known
 	ended   bool      // the last reader has left
+	slow    *slowness // nil: no reader is too slow
 }
 
 // somePages is how many pages a feed keeps whatever is in them. With more, those
@@ -69,6 +70,7 @@ func (fd *feed) touch(touched []*feed) []*feed {
 func (fd *feed) list(f frame.Frame, r *leat.Record) {
 	fd.mu.Lock()
 	fd.noteTip(r)
+	fd.slow.note(f.Seq, f.Len())
 	if f.Seq > fd.after {
 		fd.frames = append(fd.frames, f)
 	}
@@ -108,7 +110,7 @@ func (fd *feed) wait(list *[]*Reader, r *Reader) {
 		return
 	}
 	fd.unwait(r)
-	r.waitsIn, r.waitsAt = list, len(*list)
+	r.waitsIn, r.waitsAt = list, int32(len(*list))
 	*list = append(*list, r)
 }
 

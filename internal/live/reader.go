@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
@@ -24,8 +25,8 @@ const (
 	// Due: there are bytes to send.
 	Due
 
-	// Gap: records that were due are gone, and the reader has to be told
-	// before anything else. See Reader.TakeGap.
+	// Gap: records that were due are gone or passed over, and the reader has
+	// to be told before anything else. See Reader.TakeGap.
 	Gap
 
 	// Failed: the reader cannot go on. See Reader.Err.
@@ -47,18 +48,19 @@ type Reader struct {
 	live  *Live
 	feed  *feed
 	waker Waker
+	came  uint64 // what was there before, up to this position, is no lag
 
 	// Owned by the caller.
 	after uint64   // the last record sent whole, or passed over
 	next  uint64   // the record that was begun, if sent > 0
-	sent  int      // bytes of it that were sent
 	told  uint64   // the removals that were told or are not owed, by their number
 	floor uint64   // up to here only what the store still had after these counts
 	gap   *Missing // to be told
+	sent  int32    // bytes that were sent of the record that was begun
 
 	// Guarded by the feed's mu.
+	waitsAt int32
 	waitsIn *[]*Reader
-	waitsAt int
 	failed  error
 }
 
@@ -77,6 +79,10 @@ type Start struct {
 	// After. With Sent 0 Next means nothing.
 	Next uint64
 	Sent int
+
+	// Patient says that the reader is never too slow, since it does not want all
+	// that comes.
+	Patient bool
 
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
@@ -104,15 +110,19 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
+		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter), slow: newSlowness(l.slow, filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
 	fd.readers++
 	l.readers++
+	came := l.head.Load()
+	if start.Patient {
+		came = math.MaxUint64
+	}
 	return &Reader{
-		live: l, feed: fd, waker: w,
-		after: start.After, next: start.Next, sent: start.Sent, told: start.Told, floor: start.floor,
+		live: l, feed: fd, waker: w, came: came,
+		after: start.After, next: start.Next, sent: int32(start.Sent), told: start.Told, floor: start.floor,
 	}
 }
 
@@ -179,10 +189,14 @@ func (r *Reader) EndState() leat.EndState {
 	return leat.EndComplete
 }
 
-// TakeGap returns what the reader has to be told after Peek returned Gap.
+// TakeGap returns what the reader has to be told after Peek returned Gap. If it is
+// told that it was skipped forward, its position moves by this.
 func (r *Reader) TakeGap() *Missing {
 	gap := r.gap
 	r.gap = nil
+	if gap.Skipped {
+		r.after = gap.Through
+	}
 	return gap
 }
 
@@ -253,7 +267,7 @@ func (r *Reader) fill(out *frame.Ranges, frames []frame.Frame, size int) (state 
 	if r.sent > 0 && frames[0].Seq != r.next {
 		return r.overtaken(), true
 	}
-	return Due, out.Fill(frames, r.sent, size)
+	return Due, out.Fill(frames, int(r.sent), size)
 }
 
 // overtaken ends a reader. The caller holds the feed's mu.
@@ -294,5 +308,5 @@ func (r *Reader) Advance(out *frame.Ranges, n int) {
 	if last > 0 {
 		r.after = last
 	}
-	r.next, r.sent = next, sent
+	r.next, r.sent = next, int32(sent)
 }

@@ -143,6 +143,7 @@ func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
 // if the reader has seen all that there will ever be, the end included. One that
 // does not say what it has seen begins with the end, so that it is told.
 func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*session, error) {
+	rd.Start.Patient = rd.Limit != 0
 	join := func() (*live.Reader, error) {
 		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, waker)
 	}

@@ -33,6 +33,10 @@ type Taken struct {
 type Ender interface {
 	Source
 
+	// Late reports whether a reader that takes nothing is too far behind to be
+	// waited for: TooSlow would be true by and by.
+	Late() bool
+
 	// Done is called once, when the connection has been closed, by the
 	// goroutine that served it. It must not wait.
 	Done(Reason)

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"time"
@@ -50,6 +51,8 @@ type pump struct {
 	last    bool   // behind private there is nothing more
 	parting bool   // the farewell is due: after one more write, as soon as it can be sent
 	parted  bool   // that write was made
+	slow    bool   // the reader is too slow, and was sent its farewell
+	filling bool   // what is left of the chunk cannot be sent any more: line feeds are
 	moved   bool   // something was written since this was looked at
 }
 
@@ -66,6 +69,8 @@ func newScratch() scratch { return scratch{bufs: make([][]byte, 0, mostBufs+2)} 
 var (
 	chunkEnd = []byte("\r\n")
 	lastPart = []byte("0\r\n\r\n")
+
+	lineFeeds = bytes.Repeat([]byte("\n"), 16<<10)
 )
 
 // begin sets what is sent first: the head of the answer, and a block.
@@ -84,7 +89,9 @@ func appendChunk(dst, data []byte) []byte {
 func (p *pump) between() bool { return len(p.private) == 0 && p.left == 0 && p.source.Between() }
 
 // send puts a block in, between two frames. Within a chunk that was announced for
-// frames it takes their place: what they were is not known to the client.
+// frames it takes their place: what they were is not known to the client. The rest is
+// filled, because it may be long until there are frames for it, and clients hold back
+// what is not a whole chunk: that of Go does.
 func (p *pump) send(block []byte) {
 	if p.left == 0 {
 		p.private = appendChunk(nil, block)
@@ -95,6 +102,7 @@ func (p *pump) send(block []byte) {
 	if p.left -= inside; p.left == 0 {
 		p.private = appendChunk(append(p.private, chunkEnd...), block[inside:])
 	}
+	p.filling = p.left > 0
 }
 
 // run writes until there is nothing to write, no room, or enough for one turn.
@@ -127,8 +135,18 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 		}
 		return n, unready, err
 	}
-	if p.last {
+	switch {
+	case p.filling:
+		n, err := p.fill(to, s)
+		return n, unready, err
+	case p.last:
 		return 0, ended, nil
+	case p.slow:
+		p.private, p.last = lastPart, true // behind the farewell
+		return 0, unready, nil
+	}
+	if p.left == 0 && p.source.TooSlow() {
+		return 0, p.leave(), nil
 	}
 	switch p.source.Peek(&s.ranges, p.size()) {
 	case Due:
@@ -182,6 +200,26 @@ func (p *pump) part(s *scratch) progress {
 	p.private = append(appendChunk(nil, block), lastPart...)
 	p.last = true
 	return unready
+}
+
+// leave puts the farewell in for a reader that is too slow; behind it comes the end.
+func (p *pump) leave() progress {
+	p.slow = true
+	block := p.source.Farewell(farewellDelay(slowSpread))
+	if len(block) == 0 {
+		return cut
+	}
+	p.send(block)
+	return unready
+}
+
+// fill sends line feeds in place of what is left of a chunk.
+func (p *pump) fill(to sink, s *scratch) (int, error) {
+	n, err := to.writev(append(s.bufs[:0], lineFeeds[:min(p.left, len(lineFeeds))]))
+	if p.left -= n; p.left == 0 {
+		p.filling, p.private = false, chunkEnd
+	}
+	return n, err
 }
 
 // write makes one write of what was peeked at: the rest of a chunk, or a new one.
