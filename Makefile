@@ -15,7 +15,7 @@ test: ## everything that CI runs
 	@scripts/check
 
 soak: ## the tests at length (LEAT_SOAK=1), and a minute of fuzzing per target
-	@LEAT_SOAK=1 TEST_TIMEOUT=60m FUZZ_TIME=1m scripts/check test real fuzz
+	@LEAT_SOAK=1 TEST_TIMEOUT=60m FUZZ_TIME=1m scripts/check test real conformance fuzz
 
 fmt: ## rewrite the Go files with gofmt
 	@scripts/check fmt

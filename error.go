@@ -112,6 +112,7 @@ const (
 	CodeConflict         Code = "conflict"               // others changed the stream again and again meanwhile
 	CodeEnded            Code = "ended"                  // the stream has ended: nothing is appended any more
 	CodeExists           Code = "exists"                 // the stream exists, and is not as it was asked for
+	CodeGone             Code = "gone"                   // the stream was deleted, and is kept for its forks alone
 	CodeGap              Code = "gap"                    // records that the reader was owed are gone
 	CodeRange            Code = "range"                  // the stream does not have the bytes that are asked for
 	CodeTooLarge         Code = "too_large"              // a record or body over its limit
@@ -142,6 +143,7 @@ var statuses = map[Code]int{
 	CodeConflict:         409,
 	CodeEnded:            409,
 	CodeExists:           409,
+	CodeGone:             410,
 	CodeGap:              410,
 	CodeRange:            416,
 	CodeTooLarge:         413,

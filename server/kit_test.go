@@ -151,9 +151,15 @@ type reader struct {
 // every stream begins with.
 func (s *service) subscribe(query string, fields ...string) *reader {
 	s.t.Helper()
-	resp := s.do("GET", "/events?"+query, "", fields...)
+	return s.readEvents("/events?"+query, fields...)
+}
+
+// readEvents opens an event stream.
+func (s *service) readEvents(path string, fields ...string) *reader {
+	s.t.Helper()
+	resp := s.do("GET", path, "", fields...)
 	if resp.StatusCode != 200 {
-		s.t.Fatalf("GET /events?%s: status %d, %v", query, resp.StatusCode, s.read(resp))
+		s.t.Fatalf("GET %s: status %d, %v", path, resp.StatusCode, s.read(resp))
 	}
 	if got := resp.Header.Get("Content-Type"); got != "text/event-stream" {
 		s.t.Errorf("Content-Type %q", got)

@@ -19,7 +19,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +105,24 @@ type Options struct {
 	// the server's own.
 	CORSOrigins []string
 
+	// LongPollTimeout is how long a long poll of the Durable Streams protocol
+	// waits for something to answer with. 0: 30 seconds. Negative: not at all.
+	LongPollTimeout time.Duration
+
+	// SSECloseAfter is how long an event stream of that protocol lasts, about,
+	// before its client has to come back: for caches that answer many clients
+	// with one request. 0 or negative: to the end of its stream.
+	SSECloseAfter time.Duration
+
+	// ReadChunk is how many bytes one answer to an offset= has, about: the last
+	// record is whole, and who wants more asks again. 0: 1 MiB. Negative: one
+	// record.
+	ReadChunk int
+
+	// NoV1 leaves away the streams below /v1/stream/, which are those below
+	// /streams/ where tools of the Durable Streams protocol look for them.
+	NoV1 bool
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
@@ -121,6 +138,10 @@ func (o *Options) setDefaults() {
 	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	o.StallTimeout = orDefault(o.StallTimeout, time.Minute)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
+	o.LongPollTimeout = orDefault(o.LongPollTimeout, 30*time.Second)
+	if o.ReadChunk == 0 {
+		o.ReadChunk = 1 << 20
+	}
 	o.Drain = max(0, orDefault(o.Drain, 5*time.Second))
 }
 
@@ -192,6 +213,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: max(1, o.ReadChunk), NoAlias: o.NoV1,
 	})
 	return s, nil
 }
@@ -257,7 +279,8 @@ func (s *Server) closeIdle() {
 // serve answers requests that the guard has let through. It is no http.ServeMux,
 // which would redirect to a path that it has cleaned: a name is taken as it is.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	err, isStream := s.Ready(), strings.HasPrefix(r.URL.Path, streams.Prefix)
+	err := s.Ready()
+	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
 	case r.URL.Path == "/healthz":
 		s.healthz(w, r)

@@ -81,7 +81,7 @@ func TestStreamForms(t *testing.T) {
 				}
 			}
 		}
-		for _, query := range []string{"as=xml", "as=json", "follow=yes", "offset=-1", "live=sse", "x=%zz", "as=sse&heartbeat=x", "as=ndjson&gap=x", "as=sse&from=x"} {
+		for _, query := range []string{"as=xml", "as=json", "follow=yes", "live=sse", "x=%zz", "as=sse&heartbeat=x", "as=ndjson&gap=x", "as=sse&from=x"} {
 			s.fetch("GET", "/streams/text?"+query, "").want(t, query, 400, "invalid_parameter")
 		}
 		s.fetch("GET", "/streams/json?follow=1", "").want(t, "follow=1 of JSON", 400, "as=ndjson")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestStreamNames(t *testing.T) {
 		s.fetch("GET", "/streams/a%2Fc", "").want(t, "a topic", 200, "x")
 
 		for _, path := range []string{
-			"", "/", "/a", "a/", "a//b", "a%2F%2Fb", ".", "..", "a/..", "a/../b", "a/%2e%2e/b", "a/./b", "*", "a/*", "**", "__ds", "a/__b",
+			"/", "/a", "a/", "a//b", "a%2F%2Fb", ".", "..", "a/..", "a/../b", "a/%2e%2e/b", "a/./b", "*", "a/*", "**", "__ds", "a/__b",
 			"a%00", "a%0A", "%7F", "%FF", "a%C3", strings.Repeat("a", 513), strings.Repeat("%C3%A9", 256) + "a",
 		} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE"} {
@@ -162,6 +163,94 @@ func TestStreamCORS(t *testing.T) {
 		}
 		if f := s.fetch("OPTIONS", "/streams/a", "", "Origin", other, "Access-Control-Request-Method", "DELETE"); f.header.Get("Access-Control-Allow-Methods") != "" {
 			t.Errorf("preflight of another origin: %v", f.header)
+		}
+	})
+}
+
+// The streams below /v1/stream/ are those below /streams/, and Location says what the
+// client calls them; a server can do without.
+func TestStreamAlias(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		f := s.fetch("PUT", "/v1/stream/a/b", "x", "Content-Type", "text/plain")
+		f.want(t, "PUT", 201, "")
+		if got := f.header.Get("Location"); !strings.HasSuffix(got, "/v1/stream/a/b") {
+			t.Errorf("Location %q", got)
+		}
+		s.fetch("POST", "/streams/a%2Fb", "y", "Content-Type", "text/plain").want(t, "POST", 204, "")
+		s.fetch("GET", "/v1/stream/a/b", "").want(t, "GET", 200, "xy")
+		s.fetch("GET", "/v1/stream/a//b", "").want(t, "no name", 400, "invalid_name")
+	})
+	s := start(t, server.Options{Store: memory(t), NoV1: true}, protocols["HTTP/1.1"])
+	s.fetch("PUT", "/v1/stream/a", "x", "Content-Type", "text/plain").want(t, "without it", 404, "not_found")
+	s.fetch("PUT", "/streams/a", "x", "Content-Type", "text/plain").want(t, "itself", 201, "")
+}
+
+// Which streams there are is told page by page, without those that have gone.
+func TestStreamList(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		type page struct {
+			Streams []struct {
+				Name, ContentType, Offset, End string
+				Records, Bytes                 int
+			}
+			Next string
+		}
+		list := func(query string) (p page) {
+			t.Helper()
+			f := s.fetch("GET", "/streams/?"+query, "")
+			f.want(t, query, 200, `{"streams":[`)
+			mustDecode(f.body, &p)
+			return p
+		}
+		if p := list(""); len(p.Streams) > 0 || p.Next != "" {
+			t.Errorf("of nothing: %+v", p)
+		}
+		var names []string
+		for i := range 25 {
+			name := fmt.Sprintf("a/%02d", i)
+			s.make(name, "application/json", `["x","yz"]`)
+			names = append(names, name)
+		}
+		s.publish("b", "x")
+		s.make("a", "text/plain", "")
+		s.end("a/03", "aborted")
+		for _, name := range []string{"a/05", "a/20", "a/21"} {
+			s.fetch("DELETE", "/streams/"+name, "")
+		}
+		var got []string
+		for after, pages := "", 0; ; pages++ {
+			p := list("prefix=a/&limit=4&after=" + url.QueryEscape(after))
+			for _, m := range p.Streams {
+				got = append(got, m.Name)
+				end, records, bytes := "", 2, len(`"x""yz"`)
+				if m.Name == "a/03" {
+					end = "aborted"
+				}
+				next := s.fetch("HEAD", "/streams/"+m.Name, "").header.Get("Stream-Next-Offset")
+				if m.ContentType != "application/json" || m.Offset != next || m.End != end || m.Records != records || m.Bytes != bytes {
+					t.Errorf("%+v, and its end is %s", m, next)
+				}
+			}
+			if after = p.Next; after == "" {
+				if pages < 5 {
+					t.Errorf("%d pages", pages)
+				}
+				break
+			}
+		}
+		want := slices.DeleteFunc(names, func(name string) bool { return name == "a/05" || name == "a/20" || name == "a/21" })
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if p := list("limit=1000"); len(p.Streams) != len(want)+2 || p.Streams[0].Name != "a" || p.Next != "" {
+			t.Errorf("all: %+v", p)
+		}
+		for _, limit := range []string{"0", "-1", "1001", "x"} {
+			s.fetch("GET", "/streams/?limit="+limit, "").want(t, limit, 400, "invalid_parameter")
+		}
+		s.fetch("GET", "/v1/stream/?prefix=b", "").want(t, "the alias", 200, `"name":"b"`)
+		for _, method := range []string{"PUT", "POST", "DELETE"} {
+			s.fetch(method, "/streams/", "x", "Content-Type", "text/plain").want(t, method, 400, "invalid_name")
 		}
 	})
 }

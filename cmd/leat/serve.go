@@ -26,6 +26,11 @@ type serveCmd struct {
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none"`
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none"`
 
+	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s"`
+	SSECloseAfter   time.Duration `name:"sse-close-after" help:"How long an event stream of that protocol lasts, about, for caches before the server: 60s. 0: to the end of its stream." default:"0s"`
+	ReadChunk       byteSize      `help:"How much one answer of that protocol has, about." default:"1MiB" placeholder:"SIZE"`
+	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
+
 	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
 	Slow         []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
@@ -133,6 +138,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 	}
 }
 

@@ -144,6 +144,8 @@ type task struct {
 	make  bool // what is left of a stream that has gone is cleared away
 	raw   bool // a stream whose time has come is left as it is
 
+	claimed bool // the caller has claimed the name
+
 	// run is what is to be appended. Other tasks have prepare, which makes a
 	// submission for the state that the stream is known to have. Without one
 	// the error, which may be nil, is the answer.
@@ -163,7 +165,7 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 			return nil, state{}, err
 		}
 		if !t.raw {
-			if again, err := j.clear(ctx, s, v, t.make); err != nil {
+			if again, err := j.clear(ctx, s, v, t); err != nil {
 				return nil, state{}, err
 			} else if again {
 				continue
@@ -199,17 +201,23 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 			return sub, state{}, nil
 		}
 	}
-	return nil, state{}, leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", s.name).
+	return nil, state{}, errBusy(s.name)
+}
+
+func errBusy(name string) error {
+	return leat.Errorf(leat.CodeConflict, "others changed the topic %q again and again meanwhile", name).
 		Advise("Repeat the request, with the same key if it has one.")
 }
 
 // clear ends a stream whose time has come, and clears away what is left of one
 // that has gone if a new one is to be made. It reports whether it did anything.
-func (j *Journal) clear(ctx context.Context, s *stream, v view, make bool) (bool, error) {
+func (j *Journal) clear(ctx context.Context, s *stream, v view, t task) (bool, error) {
 	switch {
 	case v.mortal() && v.exists() && v.lives.over(j.now()):
 		return true, j.goes(ctx, s, leat.EndExpired)
-	case v.over.Gone() && make:
+	case v.over.Gone() && t.make && v.fork != nil && !v.kept():
+		return true, j.dropFork(ctx, s, t.claimed)
+	case v.over.Gone() && t.make && !v.kept():
 		return true, j.drop(ctx, s, v)
 	}
 	return false, nil
@@ -233,8 +241,8 @@ func (j *Journal) keyed(run []Append) bool {
 // first is refused there is no submission, and the error is the reason.
 func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) {
 	switch {
-	case !v.exists() && run[0].Existing:
-		return nil, errNoStream(s.name)
+	case !v.exists() && run[0].Existing, v.kept():
+		return nil, v.missing(s.name)
 	case v.over != "":
 		// Whoever repeats what was stored before the end is told so.
 		if run = run[:j.repeated(s, run)]; len(run) == 0 {
@@ -345,7 +353,7 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (s
 	}
 	if now.version == 0 && v.version == 0 ||
 		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
-			now.config.equal(v.config) && now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
+			now.config.equal(v.config) && now.pins == v.pins && now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
 		return now, true, nil
 	}
 	j.forget(s, v.gen)

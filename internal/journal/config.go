@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -109,35 +110,51 @@ func (j *Journal) retention(name string, c *Config) Retention {
 // The keys of a stream's state. Their values are text.
 const (
 	stateEnd    = "end"    // the leat.EndState of the stream, if it has ended
-	stateConfig = "config" // its Config in JSON, if it was made on purpose
+	stateConfig = "config" // its keeping in JSON, if there is something to say
 	stateTail   = "tail"   // the bytes of an unfinished character that its text ends with
 	stateExpiry = "expiry" // when its TTL ends, in microseconds since 1970, as last written
 )
 
 var stateKeys = []string{stateEnd, stateConfig, stateTail, stateExpiry}
 
-func encodeConfig(c *Config) []byte {
-	text, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // it has nothing that cannot be encoded
-	}
-	return text
+// A keeping is all that says how a stream is kept, and what becomes of it.
+type keeping struct {
+	*Config
+	Topic bool    `json:"topic,omitzero"` // it has no Config
+	Fork  *Origin `json:"fork,omitzero"`
+	Forks pins    `json:"forks,omitzero"`
 }
 
-// decodeConfig reads what a store has kept. What cannot be read is told, not
+// encodeKept returns nil, which removes the value, if there is nothing to say.
+func encodeKept(st *state) []byte {
+	if st.config == nil && st.fork == nil && st.pins == (pins{}) {
+		return nil
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // a name may be long as it is
+	if err := enc.Encode(keeping{st.config, st.config == nil, st.fork, st.pins}); err != nil {
+		panic(err) // it has nothing that cannot be encoded
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// decodeKept reads what a store has kept. What cannot be read is told, not
 // guessed at: a bound that is forgotten keeps too much, one that is made up
 // removes what somebody wanted.
-func decodeConfig(name string, text []byte, contentType string) (*Config, error) {
+func decodeKept(name string, text []byte, contentType string) (k keeping, err error) {
 	if text == nil {
-		return nil, nil
+		return k, nil
 	}
-	c := &Config{}
-	if err := json.Unmarshal(text, c); err != nil {
-		return nil, leat.Errorf(leat.CodeStoreFailed, "the configuration of the stream %q cannot be read: %w", name, err).
+	k.Config = &Config{}
+	if err := json.Unmarshal(text, &k); err != nil {
+		return k, leat.Errorf(leat.CodeStoreFailed, "the configuration of the stream %q cannot be read: %w", name, err).
 			Advise("Was the store written by a newer version of Leat? Use that.")
 	}
-	c.ContentType = contentType
-	return c, nil
+	if k.Config.ContentType = contentType; k.Topic {
+		k.Config = nil
+	}
+	return k, nil
 }
 
 func encodeTime(t time.Time) []byte { return strconv.AppendInt(nil, t.UnixMicro(), 10) }

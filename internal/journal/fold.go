@@ -23,6 +23,8 @@ type fold struct {
 	keys    map[string]int // the index of each record that has a key
 	subs    []*submission  // those that are answered by it
 	due     *time.Time     // to be set, if one of them says so
+	state   []store.Entry  // to be set too
+	born    bool           // a fork comes to life
 	used    bool           // one of them is a use of the stream
 }
 
@@ -75,6 +77,10 @@ func (f *fold) fits(sub *submission) bool {
 		return false // the type that it was prepared for went with the stream
 	case s.version == 0 && first:
 		f.make(sub)
+	case sub.revive:
+		f.revive(sub)
+	case sub.pending != nil, sub.pin != nil && sub.pin.delta.All > 0 && f.next.over.Gone():
+		return false
 	case sub.create != nil && (sub.made || f.next.config != nil), sub.tail != f.next.tail:
 		return false
 	case !sub.raw && s.mortal() && s.lives.over(f.g.now), sub.ends() == leat.EndExpired && !s.lives.over(f.g.now):
@@ -91,6 +97,16 @@ func (f *fold) fits(sub *submission) bool {
 // make gives the stream that does not exist yet what sub makes it with.
 func (f *fold) make(sub *submission) {
 	f.next = state{typ: sub.typ}
+	f.configure(sub.create)
+	if m := sub.pending; m != nil {
+		f.next.over, f.next.tail, f.next.end, f.next.fork = leat.EndDeleted, m.tail, m.origin.Base, &m.origin
+	}
+}
+
+// revive makes the stream, which has gone, one that is there. Its ID stays.
+func (f *fold) revive(sub *submission) {
+	f.born = true
+	f.next.over, f.next.due, f.due = "", time.Time{}, new(time.Time)
 	f.configure(sub.create)
 }
 
@@ -110,7 +126,8 @@ func (f *fold) addWhole(sub *submission) bool {
 			Advise("Send less in one request."))
 		return true
 	}
-	if len(f.records)+n > f.j.maxTxRecords || bytes > f.j.maxTxBytes-f.bytes ||
+	if sub.pin != nil && len(f.state) > 0 || // there is room for the names of a few forks only
+		len(f.records)+n > f.j.maxTxRecords || bytes > f.j.maxTxBytes-f.bytes ||
 		bytes+n*recordBytes > f.g.room && (len(f.g.txs) > 0 || f.stores) {
 		return false
 	}
@@ -165,7 +182,11 @@ func (f *fold) accept(sub *submission) {
 		f.due = sub.due
 	}
 	f.used = f.used || sub.due == nil || sub.create != nil
-	sub.written.End = f.next.end
+	if sub.pin != nil {
+		f.next.pins = f.next.pins.add(sub.pin.delta)
+		f.state = append(f.state, sub.pin.entry)
+	}
+	sub.written.End, sub.kept = f.next.end, f.next.pins.All > 0
 }
 
 // duplicate returns the result of a record whose key has been used.
@@ -212,7 +233,7 @@ func (f *fold) append(r leat.Record) {
 
 // tx returns the Tx, and completes what is next.
 func (f *fold) tx() store.Tx {
-	tx := store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.next.typ.text, Records: f.records}
+	tx := store.Tx{Stream: f.s.name, Version: f.s.version, ContentType: f.next.typ.text, Records: f.records, State: f.state}
 	set := func(key string, value []byte) { tx.State = append(tx.State, store.Entry{Key: key, Value: value}) }
 	was, next, now := &f.s.state, &f.next, f.g.now
 	if next.over.Gone() {
@@ -227,16 +248,14 @@ func (f *fold) tx() store.Tx {
 			set(stateExpiry, encodeTime(t))
 		}
 	}
-	if was.config != next.config {
-		if next.config == nil {
-			set(stateConfig, nil)
-			set(stateExpiry, nil)
-		} else {
-			set(stateConfig, encodeConfig(next.config))
-		}
+	if was.config != next.config || was.fork != next.fork || was.pins != next.pins {
+		set(stateConfig, encodeKept(next))
+	}
+	if was.config != nil && next.config == nil {
+		set(stateExpiry, nil)
 	}
 	if was.over != next.over {
-		set(stateEnd, []byte(next.over))
+		set(stateEnd, valueOf(string(next.over)))
 	}
 	if was.tail != next.tail {
 		set(stateTail, valueOf(next.tail))
@@ -304,6 +323,7 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 		}
 		if err == nil {
 			f.s.ours = true
+			f.s.born = f.born || f.s.born && f.next.fork != nil
 			if n := len(f.records); n > 0 {
 				f.s.seen = f.records[n-1].Offset.Seq
 			}

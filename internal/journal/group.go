@@ -27,6 +27,9 @@ type submission struct {
 	known   []int         // records that are known to be there and may only be found there
 	whole   bool          // all of it or nothing
 	due     *time.Time    // when the stream is to be due; nil leaves it as it is
+	pending *making       // the fork that is to come, if it makes the stream as one that has gone
+	revive  bool          // that one comes to life
+	pin     *pinning      // a change of the pins
 	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
 	done    chan struct{} // closed by the loop
@@ -38,6 +41,7 @@ type submission struct {
 	stored  bool
 	results []result
 	written Written // what the stream is with it
+	kept    bool    // it has forks
 	unsure  bool
 	gen     uint64
 	err     error

@@ -16,6 +16,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -28,6 +29,7 @@ const (
 	DefaultKeyWindow = 5 * time.Minute
 	DefaultMemory    = 64 << 20
 	DefaultTombstone = 7 * 24 * time.Hour
+	DefaultForkDepth = 64
 	defaultSweep     = time.Second
 )
 
@@ -70,6 +72,10 @@ type Options struct {
 	// the next sweep.
 	Tombstone time.Duration
 
+	// ForkDepth is how many sources a fork may have behind each other: whoever
+	// reads it looks at each. 0 means DefaultForkDepth, negative no bound.
+	ForkDepth int
+
 	// Sweep is how often what is due is looked for. 0 means every second,
 	// negative only when Sweep is called.
 	Sweep time.Duration
@@ -100,11 +106,17 @@ type Journal struct {
 	rules        []Rule
 	maxStore     int64
 	tombstone    time.Duration
+	forkDepth    int
 	log          *slog.Logger
 	ctx          context.Context // of the keeper, ended by stop
 	stop         context.CancelFunc
 	tidy         chan struct{} // of capacity 1: something is over its bound
 	running      sync.WaitGroup
+
+	// pinning is held while the pins of a stream are changed, and from the look
+	// at them to the trim. It is taken before mu.
+	pinning  sync.Mutex
+	unpinned atomic.Bool // since the store was last searched for what may go
 
 	sweeping sync.Mutex // held by Sweep
 	oldest   uint64     // up to here no topic has records; guarded by sweeping
@@ -116,11 +128,12 @@ type Journal struct {
 	work    sync.Cond // signalled when waiting or closed changes
 	closed  bool
 	streams map[string]*stream
-	idle    stream              // the root of the ring of those that nobody holds
-	used    int64               // what they cost, and the others when they were idle
-	waiting []*stream           // those with a queue, in the order of their turn
-	hurry   bool                // one of them has lost against a rival, and must be quick
-	full    map[string]struct{} // streams that are over a bound
+	idle    stream                   // the root of the ring of those that nobody holds
+	used    int64                    // what they cost, and the others when they were idle
+	waiting []*stream                // those with a queue, in the order of their turn
+	hurry   bool                     // one of them has lost against a rival, and must be quick
+	full    map[string]struct{}      // streams that are over a bound
+	claims  map[string]chan struct{} // of names of forks, closed when they are released
 }
 
 var errClosed = leat.Errorf(leat.CodeUnavailable, "the server is stopping").Advise("Repeat the request in a while, with the same key if it has one.")
@@ -140,12 +153,14 @@ func New(st store.Store, o Options) *Journal {
 		rules:        slices.Clone(o.Rules),
 		maxStore:     o.MaxStore,
 		tombstone:    orDefault(o.Tombstone, DefaultTombstone, 0),
+		forkDepth:    orDefault(o.ForkDepth, DefaultForkDepth, -1),
 		now:          o.Now,
 		log:          o.Logger,
 		loads:        make(chan struct{}, maxLoads),
 		tidy:         make(chan struct{}, 1),
 		streams:      make(map[string]*stream),
 		full:         make(map[string]struct{}),
+		claims:       make(map[string]chan struct{}),
 	}
 	j.maxRecord = min(j.maxRecord, cmp.Or(able.MaxRecord, math.MaxInt), j.maxTxBytes)
 	if j.now == nil {

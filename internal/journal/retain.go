@@ -123,6 +123,9 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 		return j.goes(ctx, s, leat.EndExpired)
 	}
 	age := j.retention(name, v.config).Age
+	if age > 0 && v.pins.Deep > 0 {
+		age = 0 // when they no longer pin it it is due
+	}
 	if age > 0 {
 		if info, err = j.trimOlder(ctx, s, v, info, age); err != nil {
 			return err
@@ -134,6 +137,7 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 	case err != nil:
 		return err
 	case age <= 0:
+	case v.pins.All > 0 && (oldest == nil || oldest.Kind == leat.KindEnd): // its name is not free
 	case oldest == nil && v.config == nil:
 		return j.drop(ctx, s, v) // an empty topic is as good as none
 	case oldest == nil, oldest.Kind == leat.KindEnd && v.config != nil:
@@ -152,13 +156,16 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 // of it when that is old enough.
 func (j *Journal) bury(ctx context.Context, s *stream, v view, info store.Info) error {
 	until := info.LastTime.Add(j.tombstone)
-	if !j.now().Before(until) {
+	switch {
+	case v.kept():
+		return j.setDue(ctx, s, v.version, time.Time{}) // the last fork that goes makes it due
+	case !j.now().Before(until) && v.fork != nil:
+		return j.dropFork(ctx, s, false)
+	case !j.now().Before(until):
 		return j.drop(ctx, s, v)
 	}
-	if info.Records > 1 {
-		if err := j.st.Trim(ctx, s.name, v.last-1); err != nil {
-			return err
-		}
+	if err := j.clean(ctx, s, v, info); err != nil {
+		return err
 	}
 	return j.setDue(ctx, s, v.version, until)
 }
@@ -197,10 +204,7 @@ func (j *Journal) trimOlder(ctx context.Context, s *stream, v view, info store.I
 	if through = min(through, contentEnd(v)); through <= info.Trimmed {
 		return info, nil
 	}
-	if err := j.st.Trim(ctx, info.Name, through); err != nil {
-		return info, err
-	}
-	if err := j.recount(ctx, s); err != nil {
+	if err := j.trimThrough(ctx, s, v, through); err != nil {
 		return info, err
 	}
 	return j.st.Stream(ctx, info.Name)
@@ -259,13 +263,38 @@ func (j *Journal) trim(ctx context.Context, name string) error {
 		return err
 	}
 	through, err := j.excess(ctx, v, info, records, bytes)
-	if err == nil && through > 0 {
-		err = j.st.Trim(ctx, name, through)
-	}
 	if err != nil {
 		return err
 	}
+	return j.trimThrough(ctx, s, v, through)
+}
+
+// trimThrough removes the records of the stream that v is a view of up to a
+// position, unless a fork has some of them. A fork that loses its own first record
+// has by then lost all that it inherited: the oldest go first.
+func (j *Journal) trimThrough(ctx context.Context, s *stream, v view, through uint64) error {
+	if through > 0 {
+		pinned, err := j.trimUnpinned(ctx, s, v, through)
+		if pinned || err != nil {
+			return err
+		}
+		if v.fork != nil && v.fork.Through > 0 {
+			if _, err := j.repin(ctx, s.name, v.id, v.fork, true); err != nil {
+				return err
+			}
+		}
+	}
 	return j.recount(ctx, s)
+}
+
+func (j *Journal) trimUnpinned(ctx context.Context, s *stream, v view, through uint64) (pinned bool, err error) {
+	j.pinning.Lock()
+	defer j.pinning.Unlock()
+	now, _, err := j.read(ctx, s)
+	if err != nil || now.pins.Deep > 0 || now.id != v.id {
+		return true, err
+	}
+	return false, j.st.Trim(ctx, s.name, through)
 }
 
 // excess returns the sequence up to which a stream is to be trimmed that holds
@@ -325,6 +354,9 @@ func (j *Journal) recount(ctx context.Context, s *stream) error {
 // makeRoom removes the oldest records of topics while the store holds more than
 // it may, until an eighth is free.
 func (j *Journal) makeRoom(ctx context.Context) error {
+	if j.unpinned.Swap(false) {
+		j.oldest = 0 // what was passed over may go now
+	}
 	target := j.maxStore - j.maxStore/slack
 	size := j.st.Size()
 	if j.maxStore <= 0 || size <= j.maxStore {
@@ -386,11 +418,9 @@ func (j *Journal) trimTopic(ctx context.Context, s *stream, through uint64) erro
 	if err != nil || !v.exists() || v.config != nil {
 		return err
 	}
-	if err := j.st.Trim(ctx, s.name, min(through, contentEnd(v))); err != nil {
-		return err
-	}
-	if through >= v.last && v.over == "" {
+	err = j.trimThrough(ctx, s, v, min(through, contentEnd(v)))
+	if err == nil && through >= v.last && v.over == "" && v.pins.All == 0 {
 		return j.drop(ctx, s, v)
 	}
-	return j.recount(ctx, s)
+	return err
 }

@@ -26,7 +26,8 @@ type Meta struct {
 	// made if there is nothing in it. See Continues.
 	Mark leat.Offset
 
-	// Records counts the records that are retained, without an end.
+	// Records counts the records that are retained, without an end, and of a
+	// fork those it inherits only if they are JSON.
 	Records int64
 
 	// Over is how the stream ended, empty while it is open, and Reason why.
@@ -36,6 +37,10 @@ type Meta struct {
 	// Config is how the stream is kept if it was made on purpose, else nil.
 	// It must not be changed.
 	Config *Config
+
+	state   state
+	trimmed uint64
+	origin  *Origin // nil if it inherits nothing
 }
 
 // Stat returns what there is to say of a stream. With use it counts as a use,
@@ -53,7 +58,7 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	}
 	now := j.now()
 	if !v.exists() || v.lives.over(now) {
-		return Meta{}, errNoStream(name)
+		return Meta{}, v.missing(name)
 	}
 	if use && v.ttl > 0 {
 		if err := j.touch(ctx, s, v, now); err != nil {
@@ -62,8 +67,8 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	}
 	m := Meta{
 		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
-		Over: v.over, Config: v.config, Last: j.written(v.last, 0).Last,
-		Mark: j.st.Epochs().Offset(max(v.last, v.id)),
+		Over: v.over, Config: v.config, Last: j.writtenOf(&v.state).Last,
+		Mark: j.st.Epochs().Offset(max(v.last, v.id)), state: v.state, trimmed: info.Trimmed,
 	}
 	records, content, reason, err := j.contentOf(ctx, v, info)
 	if err != nil {
@@ -71,6 +76,9 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	}
 	// All of it is of one moment, whatever is trimmed meanwhile.
 	m.Records, m.Start, m.Reason = records, m.End-content, reason
+	if m.origin = v.inherits(&info); m.origin != nil {
+		m.Records, m.Start = m.Records+m.origin.Records, m.origin.Start
+	}
 	return m, nil
 }
 
@@ -106,7 +114,15 @@ func (j *Journal) Continues(m Meta, mark leat.Offset) bool {
 // of, and the position of its first byte. It is the end, 0 and 0, if the content
 // does not reach that far. The error has leat.CodeGap if the byte is gone.
 func (j *Journal) Seek(ctx context.Context, m Meta, pos int64) (seq uint64, start int64, err error) {
-	seq, start, err = j.st.Seek(ctx, m.Name, pos)
+	in := m.Name
+	if m.origin != nil && pos < m.origin.Base {
+		lineage, err := j.Lineage(ctx, m)
+		if err != nil {
+			return 0, 0, err
+		}
+		in = lineage.at(pos)
+	}
+	seq, start, err = j.st.Seek(ctx, in, pos)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -114,7 +130,7 @@ func (j *Journal) Seek(ctx context.Context, m Meta, pos int64) (seq uint64, star
 	if err != nil {
 		return 0, 0, err
 	}
-	if info.ID != m.ID || seq > 0 && start > pos || seq == 0 && pos < m.End {
+	if info.ID != m.ID || m.origin != nil && info.Trimmed > 0 || seq > 0 && start > pos || seq == 0 && pos < m.End {
 		return 0, 0, leat.Errorf(leat.CodeGap, "byte %d of the stream %q has been removed in this moment", pos, m.Name).
 			Advise("Ask again: the answer says what there is.")
 	}

@@ -28,9 +28,10 @@ type stream struct {
 	state
 
 	// Since commits of this journal the stream exists and its last record is at
-	// least seen, if ours is set: an Info that says less is not of now.
-	ours bool
-	seen uint64
+	// least seen, if ours is set: an Info that says less is not of now. born says
+	// that it is a fork which one of them brought to life.
+	ours, born bool
+	seen       uint64
 
 	// What is retained, as far as it is known: exact after an Info, and too
 	// much once something was removed.
@@ -63,6 +64,8 @@ type state struct {
 	over    leat.EndState // empty while it is open
 	tail    string        // the unfinished character that its text ends with
 	config  *Config       // nil if a publish made it; immutable
+	fork    *Origin       // nil if it is no fork; immutable
+	pins    pins          // of its own forks
 	due     time.Time     // zero: never
 	lives
 }
@@ -228,7 +231,7 @@ func (j *Journal) info(ctx context.Context, s *stream) (store.Info, error) {
 			return info, err
 		}
 		j.mu.Lock()
-		behind := s.ours && (info.Version == 0 || info.Last < s.seen)
+		behind := s.ours && (info.Version == 0 || info.Last < s.seen || s.born && info.Last == 0 && info.State[stateEnd] != nil)
 		if tries == maxLag {
 			s.ours = s.ours && !behind
 			behind = false
@@ -275,12 +278,16 @@ func stateOf(info *store.Info) (state, error) {
 	st.typ = storedType(info.ContentType)
 	st.over = leat.EndState(info.State[stateEnd])
 	st.tail = string(info.State[stateTail])
-	config, err := decodeConfig(info.Name, info.State[stateConfig], info.ContentType)
+	kept, err := decodeKept(info.Name, info.State[stateConfig], info.ContentType)
 	if err != nil {
 		return st, err
 	}
-	if st.config = config; config != nil {
-		st.ttl, st.expires = config.TTL, config.Expires
+	st.fork, st.pins = kept.Fork, kept.Forks
+	if st.fork != nil && st.end < st.fork.Base {
+		st.end = st.fork.Base
+	}
+	if st.config = kept.Config; st.config != nil {
+		st.ttl, st.expires = st.config.TTL, st.config.Expires
 		st.expiry = decodeTime(info.State[stateExpiry])
 	}
 	return st, nil

@@ -60,7 +60,7 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	sub, now, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
 		switch {
 		case !v.exists():
-			return nil, errNoStream(w.Stream)
+			return nil, v.missing(w.Stream)
 		case len(w.Appends) == 0 && (w.End == "" || v.over == w.End):
 			return nil, nil // it is done
 		case v.over != "":
@@ -72,14 +72,15 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	case err != nil:
 		return Written{}, err
 	case sub == nil:
-		return j.written(now.last, now.end), nil
+		return j.writtenOf(&now), nil
 	}
 	return sub.written, nil
 }
 
-func (j *Journal) written(last uint64, end int64) Written {
-	w := Written{End: end}
-	if last > 0 {
+// writtenOf returns what a stream is without another Write.
+func (j *Journal) writtenOf(st *state) Written {
+	w := Written{End: st.end}
+	if last := st.lastOf(); last > 0 {
 		w.Last = j.st.Epochs().Offset(last)
 	}
 	return w
@@ -113,6 +114,10 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		sub := newSubmission(s, v)
 		sub.create = &c
 		switch {
+		case v.kept():
+			return nil, errExists(w.Stream, "it was deleted, and is kept for its forks")
+		case v.exists() && v.fork != nil:
+			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():
 			sub.typ = typ
 			return j.prepareWrite(sub, w)
@@ -126,9 +131,9 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 	case err != nil:
 		return false, Written{}, err
 	case sub == nil:
-		return false, j.written(now.last, now.end), nil
+		return false, j.writtenOf(&now), nil
 	case !sub.made:
-		return false, j.written(was.last, was.end), nil
+		return false, j.writtenOf(&was.state), nil
 	}
 	return true, sub.written, nil
 }
@@ -163,7 +168,11 @@ func (j *Journal) differs(v view, c Config, w Write) error {
 	if what == "" {
 		return nil
 	}
-	return leat.Errorf(leat.CodeExists, "the stream %q exists and is not what is asked for: %s", w.Stream, what).
+	return errExists(w.Stream, what)
+}
+
+func errExists(name, what string) error {
+	return leat.Errorf(leat.CodeExists, "the stream %q exists and is not what is asked for: %s", name, what).
 		Advise("Use it as it is, take another name, or delete it first.")
 }
 
@@ -187,7 +196,7 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 		case how == leat.EndExpired && !(v.exists() && over):
 			return nil, nil // somebody has used it, or was faster
 		case !v.exists() || how == leat.EndDeleted && over:
-			return nil, errNoStream(s.name)
+			return nil, v.missing(s.name)
 		}
 		sub := newSubmission(s, v)
 		sub.whole = true // also behind an end, or in the middle of a character
@@ -200,7 +209,14 @@ func (j *Journal) goes(ctx context.Context, s *stream, how leat.EndState) error 
 	if err != nil || sub == nil {
 		return err
 	}
-	return j.st.Trim(ctx, s.name, sub.written.Last.Seq-1)
+	if sub.kept {
+		return nil // for its forks
+	}
+	v, info, err := j.read(ctx, s)
+	if err != nil || !v.over.Gone() || v.kept() {
+		return err
+	}
+	return j.clean(ctx, s, v, info)
 }
 
 // drop removes what is left of a stream that has gone.

@@ -133,7 +133,7 @@ func TestMadeAnewAndEmpty(t *testing.T) {
 			}
 			made = results[0].Err == nil
 		}
-		first, err := l.First(t.Context(), filter(t, "a"))
+		first, err := l.First(t.Context(), filter(t, "a"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/journal"
 )
 
 // A feed is the readers that share one filter and encoding, and the frames
@@ -18,7 +19,9 @@ import (
 // history, which the fillers bring.
 type feed struct {
 	// Static after construction.
+	key      feedKey
 	filter   *leat.Filter
+	lineage  *journal.Lineage // what comes before the records that the filter passes
 	encoding frame.Encoding
 	number   uint64 // unique
 

@@ -88,7 +88,7 @@ func (l *Live) fill() {
 // and of others that came before it nobody has told.
 func (l *Live) readPage(w want) (*page, error) {
 	for {
-		b, err := l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
+		b, err := l.readBatch(w)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func (l *Live) readPage(w want) (*page, error) {
 			if err != nil {
 				return nil, err
 			}
-			p.lost = newRemovals(w.after, b.Order, removed)
+			p.lost = newRemovals(w.after, b.Order, owed(w.feed.lineage, removed))
 			if p.lost.newest > b.Order {
 				continue
 			}

@@ -301,14 +301,14 @@ func (c *campaign) begin(rng *rand.Rand, f *leat.Filter, cursor uint64) (s *sess
 	case n == 3:
 		s.start = c.live.Now()
 	case n == 4:
-		s.start, err = c.live.Last(c.ctx, f, 1+rng.IntN(100))
+		s.start, err = c.live.Last(c.ctx, f, nil, 1+rng.IntN(100))
 		s.fresh, s.freshAt = true, c.book.tick()
 	case n == 5:
 		t := time.Now().Add(-time.Duration(rng.IntN(1e9)))
 		if records := c.book.of("a/1"); len(records) > 0 {
 			t = records[rng.IntN(len(records))].Time
 		}
-		s.start, err = c.live.Since(c.ctx, f, t)
+		s.start, err = c.live.Since(c.ctx, f, nil, t)
 		s.fresh, s.freshAt = true, c.book.tick()
 	case n < 9 || cursor == 0:
 		s.start = live.Start{After: 1 + rng.Uint64N(c.st.Head())}

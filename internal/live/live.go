@@ -89,6 +89,7 @@ type Live struct {
 type feedKey struct {
 	filter   string
 	encoding frame.Encoding
+	fork     uint64 // the ID of the fork whose lineage comes first, 0 without one
 }
 
 // New returns a Live over st that has begun to follow it. Close ends it; the

@@ -69,13 +69,13 @@ func TestResume(t *testing.T) {
 	overStores(t, func(t *testing.T, st store.Store) {
 		a := fillLog(t, st, 3, "x", "a")
 		l := start(t, st, nil, live.Options{})
-		at, loss := l.Resume(a[0].Offset)
+		at, loss := l.Resume(a[0].Offset, nil)
 		if loss != store.LossNone || l.Offset(a[0].Offset.Seq) != a[0].Offset {
 			t.Errorf("loss %q for an offset of the store", loss)
 		}
 		join(t, l, filter(t, "a"), plain{}, at).want(a[1:]...)
 		foreign := leat.Offset{Epoch: a[0].Offset.Epoch + 1, Seq: 1}
-		at, loss = l.Resume(foreign)
+		at, loss = l.Resume(foreign, nil)
 		if loss != store.LossForeign || at.After != st.Head() {
 			t.Errorf("an offset of another store: loss %q, after %d", loss, at.After)
 		}

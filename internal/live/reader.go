@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/journal"
 )
 
 // A Waker is told that a reader has something to look at. Wake must return at
@@ -33,7 +34,8 @@ const (
 	Failed
 
 	// Ended: all has been sent that there will ever be. The filter names
-	// streams, no pattern, and each of them has ended.
+	// streams, no pattern, and each of them has ended; or the reader has come to
+	// the position Until of its Start.
 	Ended
 )
 
@@ -55,6 +57,7 @@ type Reader struct {
 	next  uint64   // the record that was begun, if sent > 0
 	told  uint64   // the removals that were told or are not owed, by their number
 	floor uint64   // up to here only what the store still had after these counts
+	until uint64   // it ends there; 0: with its streams
 	gap   *Missing // to be told
 	sent  int32    // bytes that were sent of the record that was begun
 
@@ -84,6 +87,14 @@ type Start struct {
 	// that comes.
 	Patient bool
 
+	// Until is the last position that the reader is given anything of. 0: there
+	// is no such position.
+	Until uint64
+
+	// Lineage is what the stream that the filter names has of others, and what
+	// its readers get before its own records. nil: nothing.
+	Lineage *journal.Lineage
+
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
 	floor uint64
@@ -104,13 +115,19 @@ func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding
 func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := feedKey{filter.String(), enc}
+	key := feedKey{filter.String(), enc, 0}
+	if start.Lineage != nil {
+		key.fork = start.Lineage.ID
+	}
 	fd := l.feeds[key]
 	if fd == nil {
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter), slow: newSlowness(l.slow, filter)}
+		fd = &feed{
+			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed,
+			tips: newTips(filter), slow: newSlowness(l.slow, filter),
+		}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
@@ -122,7 +139,7 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 	}
 	return &Reader{
 		live: l, feed: fd, waker: w, came: came,
-		after: start.After, next: start.Next, sent: int32(start.Sent), told: start.Told, floor: start.floor,
+		after: start.After, next: start.Next, sent: int32(start.Sent), told: start.Told, floor: start.floor, until: start.Until,
 	}
 }
 
@@ -142,7 +159,7 @@ func (r *Reader) Close() {
 	fd.readers--
 	if fd.readers == 0 {
 		l.index.remove(fd)
-		delete(l.feeds, feedKey{fd.filter.String(), fd.encoding})
+		delete(l.feeds, fd.key)
 		fd.end()
 	}
 }
@@ -215,17 +232,22 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			return Gap
 		case r.failed != nil || fd.failed != nil:
 			return Failed
+		case r.until > 0 && r.after >= r.until:
+			return Ended
 		case r.after >= max(fd.after, r.floor):
 			i := due(fd.frames, r.after)
-			if i == len(fd.frames) {
-				r.after = max(r.after, head)
+			if i == r.most(fd.frames) {
+				r.after = max(r.after, r.bound(head))
+				if r.until > 0 && r.after >= r.until {
+					return Ended
+				}
 				if fd.tips.ended(r.after) {
 					return Ended
 				}
 				fd.wait(&fd.atEnd, r)
 				return Idle
 			}
-			if state, ok := r.fill(out, fd.frames[i:], size); ok {
+			if state, ok := r.fill(out, fd.frames[i:r.most(fd.frames)], size); ok {
 				return state
 			}
 			fd.cutTail(i)
@@ -243,12 +265,12 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				fd.dropPage(p) // read before what the reader was told
 				continue
 			}
-			frames := p.frames[due(p.frames, r.after):]
+			frames := p.frames[due(p.frames, r.after):r.most(p.frames)]
 			if len(frames) == 0 {
 				if r.sent > 0 && p.through >= r.next {
 					return r.overtaken()
 				}
-				r.after = p.through
+				r.after = r.bound(p.through)
 				continue
 			}
 			if r.sent > 0 && r.told < p.order {
@@ -260,6 +282,23 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			fd.dropPage(p)
 		}
 	}
+}
+
+// most returns how many frames, from the first on, are not behind the position at
+// which the reader ends.
+func (r *Reader) most(frames []frame.Frame) int {
+	if r.until == 0 {
+		return len(frames)
+	}
+	return due(frames, r.until)
+}
+
+// bound returns a position, or the one at which the reader ends if it is behind that.
+func (r *Reader) bound(position uint64) uint64 {
+	if r.until == 0 {
+		return position
+	}
+	return min(position, r.until)
 }
 
 // fill puts frames into out. It is not ok if the first has no bytes any more.

@@ -191,11 +191,11 @@ func TestFreshReadersGetWhatTheStoreHas(t *testing.T) {
 		a := fillLog(t, st, 10, tenth, "a")
 		keep.want(a...)
 		trim(t, st, a[4])
-		last, err := l.Last(t.Context(), f, 8)
+		last, err := l.Last(t.Context(), f, nil, 8)
 		if err != nil {
 			t.Fatal(err)
 		}
-		since, err := l.Since(t.Context(), f, a[0].Time.Add(-time.Hour))
+		since, err := l.Since(t.Context(), f, nil, a[0].Time.Add(-time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestFreshReadersGetWhatTheStoreHas(t *testing.T) {
 			c.want(a[5:]...)
 			c.wantIdle(st)
 		}
-		three, err := l.Last(t.Context(), f, 3)
+		three, err := l.Last(t.Context(), f, nil, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,18 +313,18 @@ func TestMissing(t *testing.T) {
 		l := start(t, st, nil, live.Options{})
 		a := fillLog(t, st, 10, tenth, "a")
 		for _, at := range []uint64{0, a[1].Offset.Seq} {
-			if m, err := l.Missing(t.Context(), filter(t, "a"), at); m != nil || err != nil {
+			if m, err := l.Missing(t.Context(), filter(t, "a"), nil, at); m != nil || err != nil {
 				t.Errorf("after %d nothing is missing, got %v and error %v", at, m, err)
 			}
 		}
 		trim(t, st, a[4])
-		m, err := l.Missing(t.Context(), filter(t, "a"), a[1].Offset.Seq)
+		m, err := l.Missing(t.Context(), filter(t, "a"), nil, a[1].Offset.Seq)
 		if err != nil || m == nil {
 			t.Fatalf("got %v and error %v", m, err)
 		}
 		wantMissing(t, m, a[4])
 		for _, at := range []uint64{0, a[4].Offset.Seq} {
-			if m, err := l.Missing(t.Context(), filter(t, "a"), at); m != nil || err != nil {
+			if m, err := l.Missing(t.Context(), filter(t, "a"), nil, at); m != nil || err != nil {
 				t.Errorf("after %d nothing is missing, got %v and error %v", at, m, err)
 			}
 		}

@@ -15,6 +15,10 @@ const DefaultMemory = 64 << 20
 // larger than a quarter of it has a page of its own.
 const tailPage = 64 << 10
 
+// maxOpen is how many encodings have a page that is being filled. There are few, but
+// for those that a client can choose a part of.
+const maxOpen = 64
+
 // A Cache makes frames and holds their pages under one bound. When a page is
 // added and the bound is passed, the oldest pages go; a page of history that
 // was read since it was last looked at is passed over once, which comes close
@@ -109,16 +113,24 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 
 // frameOf returns the frame of r. Where frames are the content of a stream and
 // nothing tells them apart, that of its beginning is marked: the name may have been
-// made anew, and then its bytes do not go with those before.
+// made anew, and then its bytes do not go with those before. So is the end that was
+// before that: a fork begins anywhere.
 func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) frame.Frame {
 	f := p.Frame(r.Offset.Seq, start, n)
-	if r.Pos == 0 && (enc == Bytes || enc == Elements) {
+	begins := r.Pos == 0 || r.Kind == leat.KindEnd && leat.EndState(r.Type).Gone()
+	if begins && (enc == Bytes || enc == Elements) {
 		f = f.Beginning()
 	}
 	return f
 }
 
 func (c *Cache) openPage(enc frame.Encoding) *entry {
+	for other := range c.open {
+		if len(c.open) < maxOpen {
+			break
+		}
+		c.close(other) // any: nobody knows which is used again
+	}
 	memory := make([]byte, tailPage)
 	e := c.add(memory, false)
 	e.memory = memory[:0]

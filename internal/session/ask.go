@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/store"
@@ -40,6 +41,10 @@ type Ask struct {
 	Heartbeat time.Duration // the longest silence
 	Beat      Beat
 	GapError  bool // rather an error than a stream in which records are missing
+
+	// Lineage is what the stream that is asked for has of others, nil for
+	// nothing. It is not in the request.
+	Lineage *journal.Lineage
 }
 
 // ParseAsk reads what a request with the query q asks for; heartbeat is for the
@@ -96,7 +101,7 @@ func (a *Ask) start(ctx context.Context, l *live.Live, f *leat.Filter, now time.
 		// there, and an error would end it for ever.
 		return l.Now(), store.LossForeign, nil
 	}
-	start, loss := l.Resume(o)
+	start, loss := l.Resume(o, a.Lineage)
 	return start, loss, nil
 }
 
@@ -105,7 +110,7 @@ func (a *Ask) startFrom(ctx context.Context, l *live.Live, f *leat.Filter, now t
 	case "", "now":
 		return l.Now(), store.LossNone, nil
 	case "start":
-		start, err := l.First(ctx, f)
+		start, err := l.First(ctx, f, a.Lineage)
 		return start, store.LossNone, err
 	}
 	back, isBack := strings.CutPrefix(a.From, "-")
@@ -114,21 +119,21 @@ func (a *Ask) startFrom(ctx context.Context, l *live.Live, f *leat.Filter, now t
 		if err != nil {
 			return live.Start{}, "", surface.InvalidParameter("from", a.From, "It is now, start, -10 for the last ten records, -5m for the last five minutes, or an offset.")
 		}
-		start, loss := l.Resume(o)
+		start, loss := l.Resume(o, a.Lineage)
 		return start, loss, nil
 	}
 	if n, err := strconv.Atoi(back); err == nil {
 		if n < 0 || n > MaxLast {
 			return live.Start{}, "", surface.InvalidParameter("from", a.From, "At most the last 10000 records can be asked for in this way; from=start begins with all.")
 		}
-		start, err := l.Last(ctx, f, n)
+		start, err := l.Last(ctx, f, a.Lineage, n)
 		return start, store.LossNone, err
 	}
 	d, ok := parseAge(back)
 	if !ok {
 		return live.Start{}, "", surface.InvalidParameter("from", a.From, "After the minus sign stands a number of records, such as -10, or an age in s, m, h or d, such as -5m.")
 	}
-	start, err := l.Since(ctx, f, now.Add(-d))
+	start, err := l.Since(ctx, f, a.Lineage, now.Add(-d))
 	return start, store.LossNone, err
 }
 

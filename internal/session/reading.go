@@ -69,12 +69,20 @@ type Reading struct {
 	// has seen the end of all it asks for is not answered again.
 	Resumes bool
 
+	// Then is the form from the position Start.Until on, at which one that ends
+	// there goes on. nil: it does not.
+	Then render.Form
+
 	Beat     Beat
 	GapError bool // end after the first gap
 
 	// Gone is the error for a reader of a stream that does not exist, if it
 	// turns out that nothing tells of its end. nil: there is no such error.
 	Gone error
+
+	// CloseAfter is the time after which the answer ends, as soon as nothing is
+	// due. 0: it does not for that.
+	CloseAfter time.Duration
 
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
@@ -111,26 +119,30 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 	// Who does not resume is owed nothing of what went before.
 	owed := a.Cursor != "" || start.Told == 0
 	if a.GapError && (loss != store.LossNone || owed) {
-		err = h.refuseGap(ctx, rd)
+		err = h.RefuseGap(ctx, rd)
 	}
 	return rd, err
 }
 
-// refuseGap returns an error if the reader cannot be given all it is owed.
-func (h *Host) refuseGap(ctx context.Context, rd *Reading) error {
+// RefuseGap returns an error if the reader cannot be given all it is owed.
+func (h *Host) RefuseGap(ctx context.Context, rd *Reading) error {
 	next := h.o.Live.Offset(rd.Start.After)
 	if rd.Loss != store.LossNone {
 		return gapRefused(rd.Asked, next, string(rd.Loss))
 	}
-	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.After)
+	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.Lineage, rd.Start.After)
 	if err != nil || missing == nil {
 		return err
 	}
-	gap := gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, false)
+	return missingRefused(h.o.Live, missing, rd.Asked, rd.Start.After)
+}
+
+func missingRefused(l *live.Live, missing *live.Missing, asked string, after uint64) *leat.Error {
+	gap := gapOf(l, missing, asked, after, false)
 	if len(gap.Topics) == 0 {
-		gap = gapOf(h.o.Live, missing, rd.Asked, rd.Start.After, true) // all of them were deleted
+		gap = gapOf(l, missing, asked, after, true) // all of them were deleted
 	}
-	return gapRefused(rd.Asked, next, gap.Reason).With("topics", gap.Topics)
+	return gapRefused(asked, gap.Next, gap.Reason).With("topics", gap.Topics)
 }
 
 func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
@@ -161,18 +173,31 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		if rd.Resumes && rd.Loss == store.LossNone {
 			return nil, nil
 		}
-		rd.Start = live.Start{After: last - 1}
+		rd.Start = live.Start{After: last - 1, Lineage: rd.Start.Lineage}
 		if reader, err = join(); err != nil {
 			return nil, err
 		}
+	}
+	var then *live.Reader
+	if rd.Then != nil {
+		// It is there before the first look: what comes meanwhile is not missed.
+		start := live.Start{After: rd.Start.Until, Lineage: rd.Start.Lineage}
+		if then, err = h.o.Live.Join(ctx, rd.Filter, rd.Then.Encoding(), start, waker); err != nil {
+			reader.Close()
+			return nil, err
+		}
+	}
+	closeAt := time.Time{}
+	if rd.CloseAfter > 0 {
+		closeAt = time.Now().Add(rd.CloseAfter)
 	}
 	asked := ""
 	if rd.Loss != store.LossNone { // only then it is told
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader,
-		host:   h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
+		Reader: reader, then: then, closeAt: closeAt,
+		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
 }

@@ -19,14 +19,16 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
-	host   *Host
-	form   render.Form
-	asked  string     // the offset that the reader came with
-	remote string     // its address, if it is to be logged
-	loss   store.Loss // of the offset the reader came with; to be told
-	left   int64      // bytes of frames, if limited
-	id     uint64     // the position that the client knows
-	gone   uint64     // the last record that was told as gone
+	then    *live.Reader // goes on where Reader ends; nil if that is the last
+	host    *Host
+	form    render.Form
+	asked   string     // the offset that the reader came with
+	remote  string     // its address, if it is to be logged
+	loss    store.Loss // of the offset the reader came with; to be told
+	left    int64      // bytes of frames, if limited
+	id      uint64     // the position that the client knows
+	closeAt time.Time  // from when on it ends when nothing is due; zero: never
+	gone    uint64     // the last record that was told as gone
 
 	// Small things together: there is one of these for each reader.
 	beat     Beat
@@ -46,6 +48,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	case s.loss != store.LossNone:
 		return s.tell()
 	}
+	head := s.host.o.Live.Head()
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
 		if s.within && !s.form.Tells() && out.Beginning() {
@@ -58,14 +61,26 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	case live.Failed:
 		return socket.Cut
 	case live.Ended:
+		if s.then != nil {
+			s.Reader.Close()
+			s.Reader, s.then = s.then, nil
+			return s.Peek(out, size)
+		}
 		if !s.form.Tells() && s.EndState() != leat.EndComplete {
 			return socket.Cut // so that it does not look complete
 		}
 		return socket.End
 	default:
+		// Who waits for a page of history has not come to the head.
+		if atHead := s.After() >= head; atHead && s.late() && s.Between() {
+			return socket.End
+		}
 		return socket.Idle
 	}
 }
+
+// late reports whether the answer has lasted for as long as it is to.
+func (s *session) late() bool { return !s.closeAt.IsZero() && !time.Now().Before(s.closeAt) }
 
 // complete reports whether nothing more is to be sent, although there may be.
 func (s *session) complete() bool { return s.ended || s.limited && s.left == 0 }
@@ -171,6 +186,14 @@ func (s *session) TooSlow() bool { return s.Reader.TooSlow(s.form.Tells()) }
 
 // Late implements socket.Ender.
 func (s *session) Late() bool { return s.Reader.Late(s.form.Tells()) }
+
+// Close closes the readers.
+func (s *session) Close() {
+	s.Reader.Close()
+	if s.then != nil {
+		s.then.Close()
+	}
+}
 
 // Done implements socket.Ender.
 func (s *session) Done(reason socket.Reason) {

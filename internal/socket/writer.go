@@ -35,6 +35,10 @@ type Options struct {
 // for its client holds a private copy: pages are never pinned by a reader.
 const bufferSize = 8 << 10
 
+// answerSize is the most of an answer that is written at once: as much has to be
+// taken within the stall timeout.
+const answerSize = 64 << 10
+
 // A Writer serves each connection on the goroutine of its request. It works
 // with any Output: TLS, HTTP/2, and what foreign middleware has wrapped.
 //
@@ -107,6 +111,28 @@ func (b Bell) Wake() {
 	case b.rung <- struct{}{}:
 	default:
 	}
+}
+
+// Rung returns the channel that has something when the bell was rung.
+func (b Bell) Rung() <-chan struct{} { return b.rung }
+
+// Stopping returns a channel that is closed when the server stops.
+func (w *Writer) Stopping() <-chan struct{} { return w.done }
+
+// Answer writes what there is to write at once, each piece within the stall
+// timeout. It returns the reason if it could not.
+func (w *Writer) Answer(o Output, pieces [][]byte) Reason {
+	s := serving{writer: w, Conn: Conn{Output: o}}
+	for _, p := range pieces {
+		for len(p) > 0 {
+			n := min(len(p), answerSize)
+			if reason := s.send(p[:n], false); reason != "" {
+				return reason
+			}
+			p = p[n:]
+		}
+	}
+	return ""
 }
 
 // A Conn is what Serve needs to know of a connection.

@@ -53,14 +53,16 @@ func NewGuard(next http.Handler, log *slog.Logger, o GuardOptions) (*Guard, erro
 }
 
 // exposed are the response fields that a page of another origin may read.
-const exposed = "Accept-Ranges, Content-Range, ETag, Leat-End, Leat-Retention, Location, Retry-After, " +
-	"Stream-Closed, Stream-Expires-At, Stream-Next-Offset, Stream-TTL"
+const exposed = "Accept-Ranges, Content-Range, ETag, Leat-Earliest-Offset, Leat-End, Leat-Retention, Location, " +
+	"Producer-Epoch, Producer-Expected-Seq, Producer-Received-Seq, Producer-Seq, Retry-After, Stream-Closed, " +
+	"Stream-Cursor, Stream-Expires-At, Stream-Next-Offset, Stream-SSE-Data-Encoding, Stream-TTL, Stream-Up-To-Date"
 
 // The methods and request fields that such a page may use.
 const (
 	allowedMethods = "DELETE, GET, HEAD, POST, PUT"
-	allowedFields  = "Cache-Control, Content-Type, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, Range, " +
-		"Stream-Closed, Stream-Expires-At, Stream-TTL"
+	allowedFields  = "Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, " +
+		"Producer-Epoch, Producer-Id, Producer-Seq, Range, Stream-Closed, Stream-Expires-At, Stream-Fork-Offset, " +
+		"Stream-Fork-Sub-Offset, Stream-Forked-From, Stream-Seq, Stream-TTL"
 )
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,11 +111,13 @@ func (g *Guard) allow(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// preflight answers what a page would have to be allowed. Without the field that names
+// its origin it is allowed nothing: which fields there are is no secret.
 func (g *Guard) preflight(w http.ResponseWriter, allowed bool) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Headers", allowedFields)
 	if allowed {
-		h := w.Header()
 		h.Set("Access-Control-Allow-Methods", allowedMethods)
-		h.Set("Access-Control-Allow-Headers", allowedFields)
 		h.Set("Access-Control-Max-Age", "7200")
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -45,12 +45,15 @@ func parseTag(text string) (t tag, ok bool) {
 	return t, errs == [3]error{} && t.String() == text // in quotation marks, among others
 }
 
-// matches reports whether an If-None-Match field names t. The comparison is the
+// matches reports whether an If-None-Match field names t.
+func (t tag) matches(fields []string) bool { return matchesTag(fields, t.String()) }
+
+// matchesTag reports whether an If-None-Match field names a tag. The comparison is the
 // weak one, by which W/ does not count.
-func (t tag) matches(fields []string) bool {
+func matchesTag(fields []string, tag string) bool {
 	for part := range strings.SplitSeq(strings.Join(fields, ","), ",") {
 		part = strings.TrimSpace(part)
-		if part == "*" || strings.TrimPrefix(part, "W/") == t.String() {
+		if part == "*" || strings.TrimPrefix(part, "W/") == tag {
 			return true
 		}
 	}

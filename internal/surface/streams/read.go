@@ -20,10 +20,8 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, _ *u
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"offset", "live"} {
-		if q.Has(name) {
-			return surface.InvalidParameter(name, q.Get(name), "It belongs to the Durable Streams protocol, which this version does not speak yet. from= says where to begin, Accept or as= in which form to read.")
-		}
+	if isDurable(q) && r.Method == http.MethodGet {
+		return s.readDurable(w, r, q, name)
 	}
 	follow, err := surface.ParseFlag(q, "follow")
 	if err != nil {
@@ -43,7 +41,7 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, _ *u
 		case err != nil:
 			return err
 		case form != nil:
-			return s.readLive(w, r, q, name, form, contentType, gone)
+			return s.readLive(w, r, q, name, form, contentType, m, gone)
 		}
 		err = s.readContent(w, r, m, follow)
 		if leat.CodeOf(err) != leat.CodeGap || m.ID == before.ID && m.Start == before.Start {
@@ -78,9 +76,15 @@ func formOf(r *http.Request, q url.Values, m journal.Meta) (render.Form, string,
 // TurnAway answers a request that cannot be served now, because of err.
 func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 	contentType := ""
-	if r.Method == http.MethodGet {
+	q, _ := surface.ParseQuery(r) // what could be read of it
+	switch {
+	case r.Method != http.MethodGet:
+	case isDurable(q):
+		if q.Get("live") == liveEvents {
+			contentType = surface.EventStream
+		}
+	default:
 		w.Header().Add("Vary", "Accept")
-		q, _ := surface.ParseQuery(r) // what could be read of it
 		// Who takes anything gets bytes, and must not take an event for some.
 		_, contentType, _ = formOf(r, q, journal.Meta{ContentType: "application/octet-stream"})
 	}
@@ -89,13 +93,16 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
-func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, gone error) error {
+func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, m journal.Meta, gone error) error {
 	ask, err := session.ParseAsk(r, q, s.o.Heartbeat)
 	if err != nil {
 		return err
 	}
 	if gone != nil && !ask.Resumes() {
 		return gone
+	}
+	if ask.Lineage, err = s.o.Journal.Lineage(r.Context(), m); err != nil {
+		return err
 	}
 	if ask.From == "" {
 		ask.From = "start"
@@ -238,6 +245,9 @@ func (c *content) fields(h http.Header) {
 	setMeta(h, c.meta)
 	h.Set("ETag", tagOf(c.meta).String())
 	h.Set("Accept-Ranges", c.ranges)
+	if c.bounds.contentRange == "" && !c.bounds.live {
+		h.Set(fieldUpToDate, "true")
+	}
 	if c.bounds.live || c.bounds.broken {
 		surface.StreamHeader(h, c.meta.ContentType) // without a length
 	} else {
@@ -271,6 +281,9 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err 
 		return nil
 	}
 	if rd.Filter, err = leat.ParseFilter(c.meta.Name); err != nil {
+		return err
+	}
+	if rd.Start.Lineage, err = s.o.Journal.Lineage(r.Context(), c.meta); err != nil {
 		return err
 	}
 	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()

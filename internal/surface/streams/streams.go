@@ -17,8 +17,12 @@ import (
 	"github.com/leat-dev/leat/internal/upload"
 )
 
-// Prefix is what the path of every stream begins with.
-const Prefix = "/streams/"
+// What the path of every stream begins with: the first is ours, the second where
+// tools that speak the Durable Streams protocol look.
+const (
+	prefix = "/streams/"
+	alias  = "/v1/stream/"
+)
 
 // Options are the settings of a Surface; all fields must be set.
 type Options struct {
@@ -33,13 +37,36 @@ type Options struct {
 	// BodyTimeout is how long a body that is stored as a whole may take to
 	// arrive, and a line of one that is stored as it arrives.
 	BodyTimeout time.Duration
+
+	// LongPollTimeout is how long a poll of the Durable Streams protocol waits.
+	LongPollTimeout time.Duration
+
+	// SSECloseAfter is how long an event stream of that protocol lasts, about. 0:
+	// to the end of its stream.
+	SSECloseAfter time.Duration
+
+	// ReadChunk is the size of an answer of that protocol, in bytes: no record
+	// is begun after it.
+	ReadChunk int
+
+	// NoAlias says that there are no streams below /v1/stream/.
+	NoAlias bool
 }
 
-// A Surface serves what is below Prefix.
+// A Surface serves streams.
 type Surface struct{ o Options }
 
 // New returns a Surface.
 func New(o Options) *Surface { return &Surface{o} }
+
+// Name returns the name of the stream at a path, which was decoded once: %2F is a
+// slash like any other. Not every one is valid.
+func (s *Surface) Name(path string) (name string, ok bool) {
+	if name, ok = strings.CutPrefix(path, prefix); !ok && !s.o.NoAlias {
+		name, ok = strings.CutPrefix(path, alias)
+	}
+	return name, ok
+}
 
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
@@ -71,8 +98,10 @@ func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body
 		surface.MethodNotAllowed(w, r, s.o.Logger, methods)
 		return nil
 	}
-	// The path was decoded once: %2F is a slash like any other.
-	name := strings.TrimPrefix(r.URL.Path, Prefix)
+	name, _ := s.Name(r.URL.Path)
+	if name == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return s.list(w, r)
+	}
 	if err := leat.CheckName(name); err != nil {
 		return err
 	}

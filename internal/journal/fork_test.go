@@ -1,0 +1,528 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/store"
+)
+
+// newStream makes a stream of text with a record of each piece, and returns their
+// offsets.
+func newStream(t testing.TB, j *Journal, name, contentType string, pieces ...string) (offsets []leat.Offset) {
+	t.Helper()
+	if _, _, err := j.Create(context.Background(), Config{ContentType: contentType}, Write{Stream: name}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pieces {
+		offsets = append(offsets, writeTo(t, j, name, p))
+	}
+	return offsets
+}
+
+func writeTo(t testing.TB, j *Journal, name, data string) leat.Offset {
+	t.Helper()
+	w, err := j.Write(context.Background(), Write{Stream: name, Appends: []Append{{Data: []byte(data), Cut: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Last
+}
+
+// forked makes a fork that must be made.
+func forked(t testing.TB, j *Journal, name string, f Fork) Written {
+	t.Helper()
+	made, w, err := j.Fork(context.Background(), f, Config{}, Write{Stream: name})
+	if !made || err != nil {
+		t.Fatalf("fork %s of %+v: %t, %v", name, f, made, err)
+	}
+	return w
+}
+
+// through reads a stream with what it inherits.
+func through(t testing.TB, j *Journal, name string) []leat.Record {
+	t.Helper()
+	m, err := j.Stat(context.Background(), name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := j.Lineage(context.Background(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []leat.Record
+	src := source{m, l, m.state}
+	if err := src.each(context.Background(), j.st, 0, func(r *leat.Record) bool {
+		if r.Type != "foreign" {
+			all = append(all, *r)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// wantFork checks what a stream holds, what it inherits included.
+func wantFork(t testing.TB, j *Journal, name, want string) {
+	t.Helper()
+	settle(t, j.st, name)
+	var got []string
+	pos := int64(-1)
+	for _, r := range through(t, j, name) {
+		if pos >= 0 && r.Pos != pos || r.Stream != name {
+			t.Errorf("%s: a record of %s at byte %d, want %d", name, r.Stream, r.Pos, pos)
+		}
+		pos = r.End()
+		got = append(got, string(r.Data))
+	}
+	if text := strings.Join(got, "|"); text != want {
+		t.Errorf("%s holds %q, want %q", name, text, want)
+	}
+	m, err := j.Stat(context.Background(), name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := int64(len(strings.Join(got, ""))); m.End-m.Start != n {
+		t.Errorf("%s has bytes %d to %d, want %d", name, m.Start, m.End, n)
+	}
+	if m.Kind == leat.KindJSON && m.Records != int64(len(got)) {
+		t.Errorf("%s has %d records, want %d", name, m.Records, len(got))
+	}
+	for at := m.Start; at < m.End; at++ {
+		seq, start, err := j.Seek(context.Background(), m, at)
+		if err != nil || seq == 0 || start > at {
+			t.Errorf("%s: byte %d is in the record %d at %d, %v", name, at, seq, start, err)
+		}
+	}
+}
+
+func (j *Journal) codeOfFork(name string, f Fork, c Config) leat.Code {
+	_, _, err := j.Fork(context.Background(), f, c, Write{Stream: name})
+	return leat.CodeOf(err)
+}
+
+// "Same offset space as the source. Source appends after the fork are invisible."
+func TestForkHasWhatWasThere(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		at := newStream(t, j, "a", "text/plain", "one", "two", "three")
+		if w := forked(t, j, "b", Fork{Source: "a", At: &at[1]}); w.Last != at[1] || w.End != 6 {
+			t.Errorf("the fork ends at %v, byte %d", w.Last, w.End)
+		}
+		wantFork(t, j, "b", "one|two")
+		writeTo(t, j, "a", "four")
+		writeTo(t, j, "b", "own")
+		forked(t, j, "c", Fork{Source: "b"})
+		writeTo(t, j, "b", "more")
+		writeTo(t, j, "c", "last")
+		forked(t, j, "d", Fork{Source: "c", At: &at[0]})
+		writeTo(t, j, "d", "x")
+		forked(t, j, "e", Fork{Source: "d", At: &leat.Offset{}})
+		wantFork(t, j, "a", "one|two|three|four")
+		wantFork(t, j, "b", "one|two|own|more")
+		wantFork(t, j, "c", "one|two|own|last")
+		wantFork(t, j, "d", "one|x")
+		wantFork(t, j, "e", "")
+		if got := contents(t, st, "b"); !slices.Equal(got, []string{"own", "more"}) {
+			t.Errorf("the store has %q under the fork's name, which is not its own alone", got)
+		}
+	})
+}
+
+// "JSON: flattened messages past the anchor; otherwise decoded bytes; equal to the
+// next message's or append's length is allowed, beyond it 400."
+func TestForkSubOffset(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		at := newStream(t, j, "a", "text/plain", "hello", "gr\u00fc\u00df")
+		start := &leat.Offset{}
+		forked(t, j, "none", Fork{Source: "a", At: start})
+		forked(t, j, "part", Fork{Source: "a", At: start, Sub: 3})
+		forked(t, j, "whole", Fork{Source: "a", At: start, Sub: 5})
+		forked(t, j, "char", Fork{Source: "a", At: &at[0], Sub: 3})
+		forked(t, j, "again", Fork{Source: "part", At: start, Sub: 2})
+		wantFork(t, j, "none", "")
+		wantFork(t, j, "part", "hel")
+		wantFork(t, j, "whole", "hello")
+		wantFork(t, j, "char", "hello|gr\xc3")
+		wantFork(t, j, "again", "he")
+		// It goes on with the rest of the character that it was cut in.
+		if _, err := j.Write(context.Background(), Write{Stream: "char", Appends: []Append{piece("char", "x")}}); leat.CodeOf(err) != leat.CodeInvalidBody {
+			t.Errorf("the rest of a character was not asked for: %v", err)
+		}
+		writeTo(t, j, "char", "\xbc")
+		wantFork(t, j, "char", "hello|gr\xc3|\xbc")
+		if r := through(t, j, "char")[2]; string(r.Text()) != "\u00fc" {
+			t.Errorf("the text is %q", r.Text())
+		}
+		if code := j.codeOfFork("no", Fork{Source: "a", At: start, Sub: 6}, Config{}); code != leat.CodeInvalidParameter {
+			t.Errorf("beyond the record: %s", code)
+		}
+		if code := j.codeOfFork("no", Fork{Source: "a", At: &at[1], Sub: 1}, Config{}); code != leat.CodeInvalidParameter {
+			t.Errorf("beyond the last record: %s", code)
+		}
+
+		js := newStream(t, j, "j", "application/json", "1", "2", "3", "4", "5")
+		forked(t, j, "j2", Fork{Source: "j", At: &js[0], Sub: 1})
+		forked(t, j, "j4", Fork{Source: "j", At: &js[1], Sub: 2})
+		forked(t, j, "j5", Fork{Source: "j", At: start, Sub: 5})
+		wantFork(t, j, "j2", "1|2")
+		wantFork(t, j, "j4", "1|2|3|4")
+		wantFork(t, j, "j5", "1|2|3|4|5")
+		if code := j.codeOfFork("no", Fork{Source: "j", At: start, Sub: 6}, Config{}); code != leat.CodeInvalidParameter {
+			t.Errorf("beyond the records: %s", code)
+		}
+	})
+}
+
+// A fork is the same whoever asks, and a name is taken once.
+func TestForkAgain(t *testing.T) {
+	eachFair(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		at := newStream(t, j, "a", "text/plain", "one", "two")
+		forked(t, j, "b", Fork{Source: "a", At: &at[0]})
+		for _, x := range []struct {
+			fork Fork
+			c    Config
+			want leat.Code
+		}{
+			{Fork{Source: "a", At: &at[0]}, Config{}, ""},
+			{Fork{Source: "a"}, Config{ContentType: "Text/Plain"}, ""}, // what it is was decided then
+			{Fork{Source: "a", At: &at[1]}, Config{}, leat.CodeExists},
+			{Fork{Source: "a", At: &at[0], Sub: 1}, Config{}, leat.CodeExists},
+			{Fork{Source: "a", At: &at[0]}, Config{ContentType: "application/json"}, leat.CodeExists},
+			{Fork{Source: "a", At: &at[0]}, Config{TTL: time.Hour}, leat.CodeExists},
+			{Fork{Source: "c"}, Config{}, leat.CodeExists},
+		} {
+			if got := j.codeOfFork("b", x.fork, x.c); got != x.want {
+				t.Errorf("%+v, %+v: %q, want %q", x.fork, x.c, got, x.want)
+			}
+		}
+		_, _, err := j.Create(context.Background(), Config{ContentType: "text/plain"}, Write{Stream: "b"})
+		wantCode(t, err, leat.CodeExists)
+		if got := j.codeOfFork("a", Fork{Source: "b"}, Config{}); got != leat.CodeExists {
+			t.Errorf("a name that is taken: %q", got)
+		}
+		if err := j.Delete(context.Background(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if got := j.codeOfFork("b", Fork{Source: "a", At: &at[0]}, Config{}); got != "" {
+			t.Errorf("after the source was deleted: %q", got)
+		}
+	})
+}
+
+// A source that is deleted is kept for its forks, and goes with the last of them.
+func TestForkKeepsItsSource(t *testing.T) {
+	eachFair(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		ctx := context.Background()
+		newStream(t, j, "a", "text/plain", "one", "two")
+		forked(t, j, "b", Fork{Source: "a"})
+		forked(t, j, "c", Fork{Source: "b"})
+		for _, name := range []string{"a", "b"} {
+			if err := j.Delete(ctx, name); err != nil {
+				t.Fatal(err)
+			}
+			sweepLater(t, j, c)
+			settle(t, st, name)
+			_, err := j.Stat(ctx, name, false)
+			wantCode(t, err, leat.CodeGone)
+			_, err = j.Write(ctx, Write{Stream: name, End: leat.EndComplete})
+			wantCode(t, err, leat.CodeGone)
+			wantCode(t, j.Delete(ctx, name), leat.CodeGone)
+			refused(t, j, leat.CodeGone, text(name, "x"))
+			_, _, err = j.Create(ctx, Config{ContentType: "text/plain"}, Write{Stream: name})
+			wantCode(t, err, leat.CodeExists)
+			if got := j.codeOfFork("d", Fork{Source: name}, Config{}); got != leat.CodeEnded {
+				t.Errorf("a fork of what was deleted: %q", got)
+			}
+			if got := j.codeOfFork(name, Fork{Source: "c"}, Config{}); got != leat.CodeExists {
+				t.Errorf("a fork in the place of what was deleted: %q", got)
+			}
+		}
+		wantFork(t, j, "c", "one|two")
+		if err := j.Delete(ctx, "c"); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			settle(t, st, name)
+			_, err := j.Stat(ctx, name, false)
+			wantCode(t, err, leat.CodeNotFound)
+			if got := contents(t, st, name); len(got) > 1 {
+				t.Errorf("%s still holds %q", name, got)
+			}
+		}
+		newStream(t, j, "a", "text/plain", "new")
+		wantFork(t, j, "a", "new")
+	})
+}
+
+// sweepLater sweeps, and lets a while pass first.
+func sweepLater(t testing.TB, j *Journal, c *clock) {
+	t.Helper()
+	c.add(2 * pendingTime)
+	if err := j.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// "Fork points pin what they need", and no more than while they need it.
+func TestForkPins(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		ctx := context.Background()
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		bounds := Config{ContentType: "text/plain", Retention: Retention{Records: 2}}
+		if _, _, err := j.Create(ctx, bounds, Write{Stream: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		writeTo(t, j, "a", "1")
+		writeTo(t, j, "a", "2")
+		forked(t, j, "none", Fork{Source: "a", At: &leat.Offset{}})
+		if _, _, err := j.Fork(ctx, Fork{Source: "a"}, Config{Retention: Retention{Records: 2}}, Write{Stream: "b"}); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			writeTo(t, j, "a", "x")
+		}
+		sweepLater(t, j, c)
+		wantFork(t, j, "a", "1|2|x|x|x|x")
+		wantFork(t, j, "b", "1|2")
+		for range 4 {
+			writeTo(t, j, "b", "y")
+		}
+		sweepLater(t, j, c)
+		wantFork(t, j, "b", "y|y") // with its first own record all went that it inherited
+		sweepLater(t, j, c)
+		wantFork(t, j, "a", "x|x")
+	})
+}
+
+// What is left of a crash between any two of the commits of a fork, or of its
+// deletion, is cleared away, and the source is neither lost nor kept for ever.
+func TestForkCutOff(t *testing.T) {
+	for after := range 6 {
+		c := newClock()
+		disk := vfs.NewMem()
+		st := openPebble(t, c, disk)
+		commits := -1
+		broken := errors.New("power")
+		h := &hooked{Store: st, commit: func(ctx context.Context, txs []store.Tx) ([]store.Result, error) {
+			if commits == 0 {
+				return nil, broken
+			}
+			commits--
+			return st.Commit(ctx, txs)
+		}}
+		j := New(h, Options{Now: c.Now, Sweep: -1})
+		ctx := context.Background()
+		newStream(t, j, "a", "text/plain", "one")
+		if after >= 3 {
+			forked(t, j, "b", Fork{Source: "a"})
+			commits = after - 3
+			_ = j.Delete(ctx, "b")
+		} else {
+			commits = after
+			if _, _, err := j.Fork(ctx, Fork{Source: "a"}, Config{}, Write{Stream: "b"}); !errors.Is(err, broken) {
+				t.Fatalf("after %d commits: %v", after, err)
+			}
+		}
+		j.Close()
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		st = openPebble(t, c, disk)
+		j = New(st, Options{Now: c.Now, Sweep: -1})
+		if after != 3 {
+			_, err := j.Stat(ctx, "b", false)
+			wantCode(t, err, leat.CodeNotFound)
+		} else {
+			wantFork(t, j, "b", "one") // it was not deleted
+			if err := j.Delete(ctx, "b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after%2 == 0 {
+			sweepLater(t, j, c)
+		} else {
+			newStream(t, j, "b", "text/plain", "new")
+		}
+		wantFork(t, j, "a", "one")
+		info, err := st.Stream(ctx, "a", append(stateKeys, statePin+"b")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := stateOf(&info); err != nil || s.pins != (pins{}) || info.State[statePin+"b"] != nil {
+			t.Errorf("after %d commits the source is pinned: %+v, %v", after, s.pins, err)
+		}
+		j.Close()
+		st.Close()
+	}
+}
+
+// Many at once: of one name one is made, and all of a source are counted.
+func TestForkRaces(t *testing.T) {
+	eachFair(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		ctx := context.Background()
+		newStream(t, j, "a", "text/plain", "one")
+		var wg sync.WaitGroup
+		made := make(chan bool, 100)
+		for i := range 12 {
+			wg.Go(func() {
+				ok, _, err := j.Fork(ctx, Fork{Source: "a"}, Config{}, Write{Stream: string(rune('f' + i%3))})
+				if err != nil {
+					t.Error(err)
+				}
+				made <- ok
+			})
+			wg.Go(func() {
+				if _, err := j.Append(ctx, text("a", "more")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		close(made)
+		n := 0
+		for ok := range made {
+			if ok {
+				n++
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d were made of 3 names", n)
+		}
+		if err := j.Delete(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range rand.Perm(3) {
+			settle(t, st, "a")
+			_, err := j.Stat(ctx, "a", false)
+			wantCode(t, err, leat.CodeGone)
+			wg.Go(func() {
+				if err := j.Delete(ctx, string(rune('f'+i))); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+		}
+		settle(t, st, "a")
+		_, err := j.Stat(ctx, "a", false)
+		wantCode(t, err, leat.CodeNotFound)
+	})
+}
+
+// A fork that is refused leaves no trace.
+func TestForkRefused(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1, ForkDepth: 1, MaxRecord: 10})
+		ctx := context.Background()
+		newStream(t, j, "a", "text/plain", "one")
+		forked(t, j, "b", Fork{Source: "a"})
+		foreign := leat.Offset{Epoch: 7, Seq: 7}
+		for _, x := range []struct {
+			fork Fork
+			c    Config
+			w    Write
+			want leat.Code
+		}{
+			{Fork{Source: "none"}, Config{}, Write{}, leat.CodeNotFound},
+			{Fork{Source: "*"}, Config{}, Write{}, leat.CodeInvalidName},
+			{Fork{Source: "a", At: &foreign}, Config{}, Write{}, leat.CodeInvalidOffset},
+			{Fork{Source: "a"}, Config{ContentType: "application/json"}, Write{}, leat.CodeTypeMismatch},
+			{Fork{Source: "b"}, Config{}, Write{}, leat.CodeInvalidParameter}, // too deep
+			{Fork{Source: "a"}, Config{}, Write{Appends: []Append{{Data: []byte("much too large")}}}, leat.CodeTooLarge},
+			{Fork{Source: "a"}, Config{}, Write{Appends: []Append{{Data: []byte("\xff")}}}, leat.CodeInvalidBody},
+			{Fork{Source: "a"}, Config{TTL: -1}, Write{}, leat.CodeInvalidParameter},
+		} {
+			x.w.Stream = "c"
+			_, _, err := j.Fork(ctx, x.fork, x.c, x.w)
+			wantCode(t, err, x.want)
+		}
+		if info, err := st.Stream(ctx, "c"); err != nil || info.Version != 0 {
+			t.Errorf("there is %+v, %v", info, err)
+		}
+		if err := j.Delete(ctx, "b"); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Delete(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := j.Stat(ctx, "a", false)
+		wantCode(t, err, leat.CodeNotFound)
+	})
+}
+
+// "Own TTL/expiry if given (no cap), else the source's (a TTL with its own clock)."
+func TestForkLives(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now, Sweep: -1})
+		ctx := context.Background()
+		if _, _, err := j.Create(ctx, Config{ContentType: "text/plain", TTL: time.Hour}, Write{Stream: "a", Appends: []Append{{Data: []byte("x")}}}); err != nil {
+			t.Fatal(err)
+		}
+		c.add(50 * time.Minute)
+		forked(t, j, "same", Fork{Source: "a"})
+		if _, _, err := j.Fork(ctx, Fork{Source: "a"}, Config{TTL: 5 * time.Hour}, Write{Stream: "longer"}); err != nil {
+			t.Fatal(err)
+		}
+		exists := func(name string, want leat.Code) {
+			t.Helper()
+			if _, err := j.Stat(ctx, name, false); leat.CodeOf(err) != want {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+		c.add(59 * time.Minute)
+		exists("same", "")
+		c.add(2 * time.Minute)
+		if err := j.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		exists("same", leat.CodeNotFound)
+		exists("a", leat.CodeGone)
+		wantFork(t, j, "longer", "x")
+		if got := j.codeOfFork("longer", Fork{Source: "a"}, Config{TTL: 5 * time.Hour}); got != "" {
+			t.Errorf("the same again: %q", got)
+		}
+		c.add(6 * time.Hour)
+		if err := j.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		exists("longer", leat.CodeNotFound)
+		exists("a", leat.CodeNotFound)
+	})
+}
+
+// A fork of what has ended is open, and what follows an end is no record of it.
+func TestForkOfAnEnd(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		ctx := context.Background()
+		newStream(t, j, "a", "application/json", "1", "2")
+		if _, err := j.Write(ctx, Write{Stream: "a", End: leat.EndError, Reason: "disk"}); err != nil {
+			t.Fatal(err)
+		}
+		forked(t, j, "b", Fork{Source: "a"})
+		_, _, err := j.Fork(ctx, Fork{Source: "a"}, Config{}, Write{Stream: "c", Appends: []Append{{Data: []byte("9")}}, End: leat.EndComplete})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeTo(t, j, "b", "3")
+		wantFork(t, j, "b", "1|2|3")
+		wantFork(t, j, "c", "1|2|9")
+		if m, err := j.Stat(ctx, "c", false); err != nil || m.Over != leat.EndComplete {
+			t.Errorf("%+v, %v", m, err)
+		}
+	})
+}

@@ -1,0 +1,165 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/frame"
+	"github.com/leat-dev/leat/internal/journal"
+	"github.com/leat-dev/leat/internal/live"
+	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/store"
+)
+
+// A Chunk is what a stream has behind a position, as far as one answer goes.
+type Chunk struct {
+	Pieces [][]byte // the frames, which are immutable
+	Bytes  int
+
+	// Next is the last entry of the stream that the chunk has or passes, 0 if
+	// there is none.
+	Next uint64
+
+	// UpToDate says that there is nothing more now.
+	UpToDate bool
+
+	// End is how the stream has ended, if nothing more will come.
+	End leat.EndState
+}
+
+// A Want says what Collect is to bring.
+type Want struct {
+	Most  int           // after as many bytes no frame is begun
+	Known uint64        // an entry that must be in it, if there is room
+	Wait  time.Duration // how long to wait for something if there is nothing
+}
+
+// Collect brings what a reader of one stream is due, in a form that has no blocks. It
+// waits for as long as it may if there is nothing, and ends early if the server stops.
+// The error has leat.CodeGap if what the reader is owed is gone.
+func (h *Host) Collect(ctx context.Context, rd *Reading, want Want) (*Chunk, error) {
+	if rd.Loss != store.LossNone {
+		return nil, gapRefused(rd.Asked, h.o.Live.Offset(rd.Start.After), string(rd.Loss))
+	}
+	bell := socket.NewBell()
+	reader, err := h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	c := &collecting{Reader: reader, host: h, asked: rd.Asked, within: rd.Within, most: want.Most, known: want.Known}
+	var late <-chan time.Time
+	if c.late = want.Wait <= 0; !c.late {
+		timer := time.NewTimer(want.Wait)
+		defer timer.Stop()
+		late = timer.C
+	}
+	stopping := h.o.Writer.Stopping()
+	for {
+		if done, err := c.look(); done || err != nil {
+			return &c.chunk, err
+		}
+		select {
+		case <-bell.Rung():
+		case <-late:
+			c.late = true
+		case <-stopping:
+			// What is on its way from the store still comes.
+			c.late, stopping = true, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// collecting is a Collect under way.
+type collecting struct {
+	*live.Reader
+	host   *Host
+	asked  string
+	within bool // what comes first is not the beginning of the stream
+	late   bool // nothing is waited for any more
+	over   bool // the stream that it began in has gone
+	most   int
+	known  uint64
+	chunk  Chunk
+	ranges frame.Ranges
+}
+
+// look takes what is due, and reports whether that is the answer.
+func (c *collecting) look() (done bool, err error) {
+	for {
+		head := c.host.o.Live.Head()
+		switch c.Peek(&c.ranges, max(1, c.most-c.chunk.Bytes)) {
+		case live.Due:
+			switch {
+			case c.beginsAnew():
+				return true, c.replaced()
+			case c.chunk.Bytes >= c.most && c.ranges.Len() > 0:
+				return true, nil
+			}
+			c.take()
+		case live.Gap:
+			if c.chunk.Next > 0 {
+				return true, nil // who asks for what follows is told
+			}
+			return true, missingRefused(c.host.o.Live, c.TakeGap(), c.asked, c.After())
+		case live.Failed:
+			return true, cannotGoOn(c.Err())
+		case live.Ended:
+			c.chunk.UpToDate, c.chunk.End = true, c.EndState()
+			return true, nil
+		default:
+			atTail := c.After() >= max(head, c.known)
+			c.chunk.UpToDate = atTail
+			return atTail && (c.late || c.chunk.Next > 0), nil
+		}
+	}
+}
+
+// beginsAnew reports whether what was peeked at is not of the stream that the reader
+// has read from. That the stream has gone is, and has no bytes.
+func (c *collecting) beginsAnew() bool {
+	if !c.ranges.Beginning() || !c.within && c.chunk.Next == 0 {
+		return false
+	}
+	again := c.over || c.ranges.Len() > 0
+	c.over = true
+	return again
+}
+
+// take takes what was peeked at: whole frames.
+func (c *collecting) take() {
+	n := c.ranges.Len()
+	if n > 0 { // the end of a stream is no bytes
+		c.chunk.Pieces = append(c.chunk.Pieces, c.ranges.Bytes...)
+	}
+	c.chunk.Bytes += n
+	c.Advance(&c.ranges, n)
+	c.chunk.Next = c.After()
+}
+
+// replaced is the error of a reader whose stream has been deleted and made anew.
+func (c *collecting) replaced() error {
+	return gapRefused(c.asked, c.host.o.Live.Offset(c.After()), render.ReasonReplaced)
+}
+
+// Answer answers a request with what was collected: the header is written by now.
+func (h *Host) Answer(w http.ResponseWriter, pieces [][]byte) {
+	if reason := h.o.Writer.Answer(surface.NewOutput(w), pieces); reason != "" {
+		Abort(w)
+	}
+}
+
+// Offset returns the offset of an entry of the log.
+func (h *Host) Offset(seq uint64) leat.Offset { return h.o.Live.Offset(seq) }
+
+// ResumeAt returns where a reader goes on that was given all up to an offset, of what a
+// fork inherits too if there is a lineage, and whether that can be done.
+func (h *Host) ResumeAt(o leat.Offset, of *journal.Lineage) (live.Start, store.Loss) {
+	return h.o.Live.Resume(o, of)
+}
