@@ -146,6 +146,42 @@ func TestMadeAnewAndEmpty(t *testing.T) {
 	})
 }
 
+// A stream that was made anew has not ended because the one before it has, although those
+// who follow the log hear of that only later, in any order with who joins.
+func TestMadeAnewBeforeItIsFollowed(t *testing.T) {
+	mem := openMem(t)
+	batches := make(chan struct{}, 10)
+	l := start(t, &spy{Store: mem, follows: func(ctx context.Context) error {
+		select {
+		case <-batches:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}}, nil, live.Options{})
+	fillLog(t, mem, 1, "x", "a")
+	batches <- struct{}{}
+	early := join(t, l, filter(t, "a"), plain{}, l.Now())
+	early.wantIdle(mem)
+	batches <- struct{}{}
+	early.want(end(t, mem, "a", leat.EndComplete))
+	end(t, mem, "a", leat.EndDeleted)
+	drop(t, mem, "a")
+	if results, err := mem.Commit(t.Context(), []store.Tx{{Stream: "a", ContentType: "text/plain"}}); err != nil || results[0].Err != nil {
+		t.Fatal(results, err)
+	}
+	info, err := mem.Stream(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := join(t, l, filter(t, "a"), plain{}, live.Start{After: info.ID})
+	if state := late.Peek(&late.out, 1); state != live.Idle {
+		t.Errorf("before the follower has heard: state %v", state)
+	}
+	batches <- struct{}{}
+	early.wantGap()
+	late.wantIdle(mem)
+}
+
 func drop(t testing.TB, st store.Store, stream string) {
 	t.Helper()
 	for {

@@ -105,7 +105,7 @@ type Start struct {
 // reader of a feed waits for the store to tell whether the streams have ended.
 func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding, start Start, w Waker) (*Reader, error) {
 	r := l.join(filter, enc, start, w)
-	if err := l.learnTips(ctx, r.feed); err != nil {
+	if err := l.learnTips(ctx, r.feed, start.After); err != nil {
 		r.Close()
 		return nil, err
 	}

@@ -75,26 +75,35 @@ func (fd *feed) noteTip(r *leat.Record) {
 	}
 }
 
+// made takes notice that the stream with the i-th name was made at a position. What
+// befell one of that name before says nothing about it.
+func (ts tips) made(i int, id uint64) {
+	if id > ts[i].seq {
+		ts[i] = tip{seq: id - 1}
+	}
+}
+
 // learnTips reads the newest entry of each stream of a feed, once, for those
 // that came before the feed. Who joins it does so before the first look, so that
 // a reader of what has long ended does not wait for ever.
-func (l *Live) learnTips(ctx context.Context, fd *feed) error {
+func (l *Live) learnTips(ctx context.Context, fd *feed, after uint64) error {
 	fd.mu.Lock()
 	known := fd.tips == nil || fd.learned
 	fd.mu.Unlock()
 	if known {
-		return l.unlearnTips(ctx, fd)
+		return l.unlearnTips(ctx, fd, after)
 	}
-	for _, name := range fd.filter.Names() {
-		r, err := l.newest(ctx, name)
+	for i, name := range fd.filter.Names() {
+		r, id, err := l.newest(ctx, name)
 		if err != nil {
 			return err
 		}
+		fd.mu.Lock()
+		fd.tips.made(i, id)
 		if r != nil {
-			fd.mu.Lock()
 			fd.noteTip(r)
-			fd.mu.Unlock()
 		}
+		fd.mu.Unlock()
 	}
 	fd.mu.Lock()
 	fd.learned = true
@@ -102,14 +111,16 @@ func (l *Live) learnTips(ctx context.Context, fd *feed) error {
 	return nil
 }
 
-// unlearnTips forgets the end of a stream that has gone, if one of that name was
-// made since: that may have no entry yet that would tell.
-func (l *Live) unlearnTips(ctx context.Context, fd *feed) error {
+// unlearnTips forgets the end of a stream if one of that name was made since: that may
+// have no entry yet that would tell. A reader that begins behind all that is known of
+// a stream may be one of such a stream, of whose making, and of the end before it, the
+// follower has yet to hear.
+func (l *Live) unlearnTips(ctx context.Context, fd *feed, after uint64) error {
 	for i, name := range fd.filter.Names() {
 		fd.mu.Lock()
-		gone := fd.tips != nil && fd.tips[i].end.Gone()
+		look := fd.tips != nil && (fd.tips[i].end != "" || after > fd.tips[i].seq)
 		fd.mu.Unlock()
-		if !gone {
+		if !look {
 			continue
 		}
 		info, err := l.store.Stream(ctx, name)
@@ -117,8 +128,8 @@ func (l *Live) unlearnTips(ctx context.Context, fd *feed) error {
 			return err
 		}
 		fd.mu.Lock()
-		if t := &fd.tips[i]; info.Version != 0 && info.ID > t.seq {
-			t.end = ""
+		if info.Version != 0 {
+			fd.tips.made(i, info.ID)
 		}
 		fd.mu.Unlock()
 	}
@@ -126,16 +137,16 @@ func (l *Live) unlearnTips(ctx context.Context, fd *feed) error {
 }
 
 // newest returns the newest record of a stream up to the head, nil if there is
-// none.
-func (l *Live) newest(ctx context.Context, name string) (*leat.Record, error) {
+// none, and where the stream was made.
+func (l *Live) newest(ctx context.Context, name string) (r *leat.Record, id uint64, err error) {
 	head := l.head.Load()
 	info, err := l.store.Stream(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	after := max(info.Last, 1) - 1
 	if info.Last == 0 && l.store.Abilities().ReadAfterWrite {
-		return nil, nil
+		return nil, info.ID, nil
 	}
 	// A store that may lag tells of an older record; reads up to a head that
 	// was seen are complete.
@@ -143,13 +154,13 @@ func (l *Live) newest(ctx context.Context, name string) (*leat.Record, error) {
 	for {
 		var b store.Batch
 		if b, err = l.store.ReadStream(ctx, name, after, max(head, info.Last), l.pageBytes); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if n := len(b.Records); n > 0 {
 			newest = &b.Records[n-1]
 		}
 		if b.Next <= after || b.Next >= max(head, info.Last) {
-			return newest, nil
+			return newest, info.ID, nil
 		}
 		after = b.Next
 	}
