@@ -33,7 +33,7 @@ func (r Retention) journal() journal.Retention {
 // journalOptions are those of the journal that keeps to o.
 func (o *Options) journalOptions() (journal.Options, error) {
 	jo := journal.Options{
-		MaxRecord: o.MaxRecord, KeyWindow: o.KeyWindow, MaxStore: o.MaxStore, Logger: o.Logger, Now: o.now,
+		MaxRecord: o.MaxRecord, KeyWindow: o.KeyWindow, ForkDepth: o.MaxForkDepth, MaxStore: o.MaxStore, Logger: o.Logger, Now: o.now,
 		Topics: journal.Retention{Age: max(0, orDefault(o.TopicAge, DefaultTopicAge))},
 	}
 	for _, rule := range o.Retention {

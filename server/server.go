@@ -51,6 +51,10 @@ type Options struct {
 	// Negative: not at all, every publish is stored.
 	KeyWindow time.Duration
 
+	// MaxForkDepth is how many sources a fork may have behind each other: each
+	// reader of it looks at all of them. 0: 64. Negative: no limit.
+	MaxForkDepth int
+
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
 	BodyTimeout time.Duration

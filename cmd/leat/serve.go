@@ -44,6 +44,7 @@ type serveCmd struct {
 	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
 
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
+	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
 	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
@@ -134,7 +135,7 @@ func stop(std *streams, srv *server.Server, hs *http.Server) error {
 func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
 		Store: st, Logger: logger,
-		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
+		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,

@@ -353,7 +353,8 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (s
 	}
 	if now.version == 0 && v.version == 0 ||
 		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
-			now.config.equal(v.config) && now.pins == v.pins && now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
+			now.config.equal(v.config) && now.pins == v.pins && now.fork.equal(v.fork) &&
+			now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
 		return now, true, nil
 	}
 	j.forget(s, v.gen)

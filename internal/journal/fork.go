@@ -54,6 +54,8 @@ type Origin struct {
 	Claim uint64 `json:"claim"`
 }
 
+func (o *Origin) equal(p *Origin) bool { return o == p || o != nil && p != nil && *o == *p }
+
 // A Lineage is what a fork has of other streams: the first record of a segment
 // follows the last of the one before. It is immutable.
 type Lineage struct {

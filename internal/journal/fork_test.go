@@ -161,6 +161,13 @@ func TestForkSubOffset(t *testing.T) {
 			t.Errorf("the rest of a character was not asked for: %v", err)
 		}
 		writeTo(t, j, "char", "\xbc")
+		cut := through(t, j, "char")[1].Offset
+		forked(t, j, "mid", Fork{Source: "char", At: &cut})
+		if _, err := j.Write(context.Background(), Write{Stream: "mid", Appends: []Append{piece("mid", "x")}}); leat.CodeOf(err) != leat.CodeInvalidBody {
+			t.Errorf("the rest of a character was not asked for: %v", err)
+		}
+		writeTo(t, j, "mid", "\xa4")
+		wantFork(t, j, "mid", "hello|gr\xc3|\xa4")
 		wantFork(t, j, "char", "hello|gr\xc3|\xbc")
 		if r := through(t, j, "char")[2]; string(r.Text()) != "\u00fc" {
 			t.Errorf("the text is %q", r.Text())

@@ -52,6 +52,9 @@ func (m *making) find(ctx context.Context) error {
 		return err
 	}
 	m.origin.Start = min(m.origin.Start, m.origin.Base)
+	if err := m.last(ctx, src); err != nil {
+		return err
+	}
 	return m.count(ctx, src)
 }
 
@@ -120,6 +123,28 @@ func (m *making) pass(ctx context.Context, src *source) error {
 		err = leat.Errorf(leat.CodeInvalidParameter, "there are no %d %s after the point at which %q is to be forked", m.fork.Sub, what, src.meta.Name).
 			Advise("Name a smaller sub-offset, or a later offset.")
 	}
+	return err
+}
+
+// last makes the point that of the last record that is inherited, if it is behind it.
+func (m *making) last(ctx context.Context, src *source) error {
+	o, last := &m.origin, uint64(0)
+	if o.Base > o.Start {
+		seq, _, err := m.j.Seek(ctx, src.meta, o.Base-1)
+		if err != nil {
+			return err
+		}
+		last = seq
+	}
+	// There may be records without a byte.
+	err := src.each(ctx, m.j.st, last, func(r *leat.Record) bool {
+		if r.Offset.Seq > o.Through {
+			return false
+		}
+		last = r.Offset.Seq
+		return true
+	})
+	o.Through = last
 	return err
 }
 

@@ -85,7 +85,7 @@ func (fd *feed) list(f frame.Frame, r *leat.Record) {
 // the store.
 func (fd *feed) breakOff(through uint64) {
 	fd.mu.Lock()
-	fd.after, fd.frames = through, nil
+	fd.after, fd.frames = max(fd.after, through), nil
 	fd.mu.Unlock()
 }
 

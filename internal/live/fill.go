@@ -103,6 +103,7 @@ func (l *Live) readPage(w want) (*page, error) {
 				continue
 			}
 		}
+		p.disinherit(w.feed.lineage, &b)
 		p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
 		return p, nil
 	}

@@ -10,29 +10,19 @@ import (
 // readBatch reads what follows a position in a feed: of a fork what it inherits,
 // then what passes the filter.
 func (l *Live) readBatch(w want) (store.Batch, error) {
-	of := w.feed.lineage
-	if w.after >= of.Through() {
-		return l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
+	if of := w.feed.lineage; w.after < of.Through() {
+		return of.Read(l.ctx, l.store, w.after, w.upTo, l.pageBytes)
 	}
-	b, err := of.Read(l.ctx, l.store, w.after, w.upTo, l.pageBytes)
-	if err != nil {
-		return b, err
+	return l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
+}
+
+// disinherit takes out of a page what a fork no longer has. What is inherited stays
+// until the fork loses its own first record: the oldest go first. Then its readers are
+// told of that, and get nothing of what was before.
+func (p *page) disinherit(of *journal.Lineage, b *store.Batch) {
+	if p.after < of.Through() && p.lost != nil && p.lost.floor > 0 {
+		b.Records = nil
 	}
-	// What is inherited stays until the fork loses its own first record, or
-	// goes. A store that lags may not know of the fork yet.
-	info, err := l.store.Stream(l.ctx, of.Name)
-	switch {
-	case err != nil:
-		return b, err
-	case info.ID > of.ID, info.ID == of.ID && info.Trimmed > 0:
-	case info.Version == 0 && l.store.Abilities().ReadAfterWrite:
-	default:
-		return b, nil
-	}
-	// The removal that took it is to be among those that the batch shows.
-	now, err := l.store.ReadStream(l.ctx, of.Name, b.Next, b.Next, 1)
-	b.Records, b.Order = nil, now.Order
-	return b, err
 }
 
 // owed returns the removals that the readers of a feed are to be told of: all but
@@ -42,5 +32,5 @@ func owed(of *journal.Lineage, removed []store.Removed) []store.Removed {
 	if of == nil {
 		return removed
 	}
-	return slices.DeleteFunc(removed, func(rm store.Removed) bool { return rm.Dropped && rm.Through < of.ID })
+	return slices.DeleteFunc(removed, func(rm store.Removed) bool { return rm.Through < of.ID })
 }

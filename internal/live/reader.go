@@ -87,13 +87,13 @@ type Start struct {
 	// that comes.
 	Patient bool
 
-	// Until is the last position that the reader is given anything of. 0: there
-	// is no such position.
-	Until uint64
-
 	// Lineage is what the stream that the filter names has of others, and what
 	// its readers get before its own records. nil: nothing.
 	Lineage *journal.Lineage
+
+	// Until is the last position that the reader is given anything of. 0: there
+	// is no such position.
+	Until uint64
 
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
@@ -122,10 +122,11 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 	fd := l.feeds[key]
 	if fd == nil {
 		// The head moves under mu only: every record after it will be
-		// listed in the feed that is registered now.
+		// listed in the feed that is registered now. What a fork inherits is
+		// not, also if the head has not come to it yet.
 		l.made++
 		fd = &feed{
-			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed,
+			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: max(l.head.Load(), start.Lineage.Through()), failed: l.failed,
 			tips: newTips(filter), slow: newSlowness(l.slow, filter),
 		}
 		l.feeds[key] = fd

@@ -122,14 +122,14 @@ func (c *collecting) look() (done bool, err error) {
 }
 
 // beginsAnew reports whether what was peeked at is not of the stream that the reader
-// has read from. That the stream has gone is, and has no bytes.
+// has read from. The end that says that it has gone is, and has no bytes; whatever comes
+// after that is another's.
 func (c *collecting) beginsAnew() bool {
-	if !c.ranges.Beginning() || !c.within && c.chunk.Next == 0 {
-		return false
+	if c.over {
+		return true
 	}
-	again := c.over || c.ranges.Len() > 0
-	c.over = true
-	return again
+	c.over = c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	return c.over && c.ranges.Len() > 0
 }
 
 // take takes what was peeked at: whole frames.

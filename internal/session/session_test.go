@@ -229,6 +229,20 @@ func TestBytesOfOneStream(t *testing.T) {
 	})
 }
 
+// So it is for one that does not begin with byte 0, as a fork: what was there before
+// has ended as deleted.
+func TestBytesBeforeAFork(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		k.add("a", text("first "))
+		begun := k.stream(&Reading{Filter: k.filter("a"), Form: render.Raw, Heartbeat: time.Hour})
+		behind := &Reading{Filter: k.filter("a"), Form: render.Raw, Start: k.live.Now(), Within: true, Heartbeat: time.Hour}
+		k.add("a", leat.Record{Kind: leat.KindEnd, Type: string(leat.EndDeleted)})
+		begun.want(t, "it has begun", "first ", http.ErrAbortHandler)
+		k.add("a", text("second"), leat.Record{Kind: leat.KindEnd, Type: "complete"})
+		k.stream(behind).want(t, "it comes later", "", http.ErrAbortHandler)
+	})
+}
+
 // The end of a stream is a frame like any other, also one without bytes.
 func TestEndIsAFrame(t *testing.T) {
 	inBubble(t, func(t *testing.T, k *kit) {

@@ -24,14 +24,22 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in
 	if err != nil {
 		return err
 	}
+	fork, err := s.forkOf(r.Header)
+	if err != nil {
+		return err
+	}
 	write := journal.Write{Stream: name, End: end.state, Reason: end.reason}
 	if !in.Empty() {
 		body := in.Ingest(r, s.o.Journal.MaxRecord())
-		if write.Appends, err = recordsOf(body, journal.KindOf(essenceOf(config.ContentType)) == leat.KindJSON); err != nil {
+		kind, err := s.kindOf(r.Context(), name, fork, config.ContentType)
+		if err != nil {
+			return err
+		}
+		if write.Appends, err = recordsOf(body, kind == leat.KindJSON); err != nil {
 			return err
 		}
 	}
-	made, written, err := s.o.Journal.Create(r.Context(), config, write)
+	made, written, err := s.createAs(r.Context(), fork, config, write)
 	if err != nil {
 		return err
 	}
