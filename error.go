@@ -109,6 +109,10 @@ const (
 	CodeNotAcceptable    Code = "not_acceptable"         // none of the forms that Accept names can be served
 	CodeBodyTimeout      Code = "body_timeout"           // the body arrived too slowly
 	CodeTypeMismatch     Code = "content_type_mismatch"  // the stream holds another content type
+	CodeStaleEpoch       Code = "stale_epoch"            // a producer that another one of its name has taken the place of
+	CodeSequenceGap      Code = "sequence_gap"           // requests of the producer that stand in front are missing
+	CodeOutOfOrder       Code = "out_of_order"           // a Stream-Seq that is not greater than the last
+	CodePrecondition     Code = "precondition_failed"    // the stream is not in the state that the request is for
 	CodeConflict         Code = "conflict"               // others changed the stream again and again meanwhile
 	CodeEnded            Code = "ended"                  // the stream has ended: nothing is appended any more
 	CodeExists           Code = "exists"                 // the stream exists, and is not as it was asked for
@@ -120,6 +124,8 @@ const (
 	CodeMisdirected      Code = "misdirected_host"       // the Host is not one that this server serves
 	CodeInternal         Code = "internal"               // a fault of the server's
 	CodeUnavailable      Code = "unavailable"            // the server is starting, stopping or overloaded: try again
+	CodeOverloaded       Code = "overloaded"             // more waits to be stored than may: try again
+	CodeTooManyProducers Code = "too_many_producers"     // the stream remembers as many producers as it may
 	CodeStoreFailed      Code = "store_failed"           // the store takes no more writes until it is opened again
 	CodeStoreFull        Code = "store_full"             // no room left
 )
@@ -140,6 +146,10 @@ var statuses = map[Code]int{
 	CodeNotAcceptable:    406,
 	CodeBodyTimeout:      408,
 	CodeTypeMismatch:     409,
+	CodeStaleEpoch:       403,
+	CodeSequenceGap:      409,
+	CodeOutOfOrder:       409,
+	CodePrecondition:     412,
 	CodeConflict:         409,
 	CodeEnded:            409,
 	CodeExists:           409,
@@ -151,6 +161,8 @@ var statuses = map[Code]int{
 	CodeMisdirected:      421,
 	CodeInternal:         500,
 	CodeUnavailable:      503,
+	CodeOverloaded:       429,
+	CodeTooManyProducers: 429,
 	CodeStoreFailed:      503,
 	CodeStoreFull:        507,
 }

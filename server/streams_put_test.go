@@ -30,7 +30,9 @@ func TestPut(t *testing.T) {
 			{"the same TTL", append(text, "Stream-TTL", "3600"), append(text, "Stream-TTL", "3600"), "", 200},
 			{"another TTL", append(text, "Stream-TTL", "3600"), append(text, "Stream-TTL", "3601"), "", 409},
 			{"no TTL any more", append(text, "Stream-TTL", "3600"), text, "", 409},
-			{"the same expiry", append(text, "Stream-Expires-At", "2099-12-31T23:59:59Z"), append(text, "Stream-Expires-At", "2100-01-01T00:59:59+01:00"), "", 200},
+			{"the same expiry", append(text, "Stream-Expires-At", "2099-12-31T23:59:59Z"), append(text, "Stream-Expires-At", "2099-12-31T23:59:59Z"), "", 200},
+			{"the same expiry in other words", append(text, "Stream-Expires-At", "2099-12-31T23:59:59Z"), append(text, "Stream-Expires-At", "2100-01-01T00:59:59+01:00"), "", 409},
+			{"what is no type is none", fields{"Content-Type", "nonsense"}, fields{"Content-Type", "application/octet-stream"}, "", 200},
 			{"another expiry", append(text, "Stream-Expires-At", "2099-12-31T23:59:59Z"), append(text, "Stream-Expires-At", "2099-12-31T23:59:58Z"), "", 409},
 			{"the same retention", append(text, "Leat-Retention", "records=10, age=60"), append(text, "Leat-Retention", "age=60", "Leat-Retention", "records=10"), "", 200},
 			{"another retention", append(text, "Leat-Retention", "records=10"), append(text, "Leat-Retention", "bytes=10"), "", 409},
@@ -82,7 +84,7 @@ func TestPutIsTold(t *testing.T) {
 		s.make("b", "application/vnd.x+json; v=1", "", "Stream-Expires-At", "2099-12-31T23:59:59.5+01:00", "Stream-Closed", "true", "Leat-End", `error; reason="disk \"full\""`)
 		for name, want := range map[string]map[string]string{
 			"a": {"Content-Type": "text/plain; charset=utf-8", "Stream-TTL": "3600", "Stream-Expires-At": "", "Leat-Retention": "records=10, bytes=5, age=60", "Stream-Closed": "", "Leat-End": ""},
-			"b": {"Content-Type": "application/vnd.x+json; v=1", "Stream-TTL": "", "Stream-Expires-At": "2099-12-31T22:59:59.5Z", "Leat-Retention": "", "Stream-Closed": "true", "Leat-End": `error; reason="disk \"full\""`},
+			"b": {"Content-Type": "application/vnd.x+json; v=1", "Stream-TTL": "", "Stream-Expires-At": "2099-12-31T23:59:59.5+01:00", "Leat-Retention": "", "Stream-Closed": "true", "Leat-End": `error; reason="disk \"full\""`},
 		} {
 			f := s.fetch("HEAD", "/streams/"+name, "")
 			for field, value := range want {

@@ -80,6 +80,11 @@ type Store interface {
 	// with Version 0 and nothing but its name.
 	Stream(ctx context.Context, name string, keys ...string) (Info, error)
 
+	// Keys returns up to limit keys of a stream's state, in byte order, that
+	// begin with prefix and sort after the key given: a key that is set over
+	// the whole of a listing is in it. A stream that does not exist has none.
+	Keys(ctx context.Context, name, prefix, after string, limit int) ([]string, error)
+
 	// Streams returns up to limit streams, by name in byte order, whose
 	// names begin with prefix and sort after the name given. State is nil.
 	Streams(ctx context.Context, prefix, after string, limit int) ([]Info, error)
@@ -206,8 +211,9 @@ type Info struct {
 	// stream was made.
 	ID uint64
 
-	// Version changes with each committed Tx, and only with these. 0: the
-	// stream does not exist.
+	// Version grows with each committed Tx, and changes only with these. A
+	// stream that was dropped and is made anew has a greater one than it ever
+	// had. 0: the stream does not exist.
 	Version uint64
 
 	ContentType string

@@ -151,6 +151,10 @@ type task struct {
 	// the error, which may be nil, is the answer.
 	run     []Append
 	prepare func(v view) (*submission, error)
+
+	by        *Producer   // whose request it is, nil for nobody's
+	last      bool        // the newest entry of the stream decides
+	producers []*producer // of which the state is to be known; by's is the first
 }
 
 // do does a task. It reads what is not known of the stream, prepares a submission
@@ -159,8 +163,13 @@ type task struct {
 // is stored. If there was nothing to store it returns none but the answer, and
 // the state of the stream for which that is true.
 func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state, error) {
+	if t.by != nil {
+		p := j.holdProducer(s, t.by.key())
+		defer j.leaveProducer(s, p)
+		t.producers = []*producer{p}
+	}
 	for tries := range maxTries {
-		v, err := j.know(ctx, s, t.keyed)
+		v, err := j.knowFor(ctx, s, &t)
 		if err != nil {
 			return nil, state{}, err
 		}
@@ -179,7 +188,7 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 			sub, answer = t.prepare(v)
 		}
 		if sub == nil {
-			now, current, err := j.confirm(ctx, s, v, t.keyed)
+			now, current, err := j.confirm(ctx, s, v, &t)
 			if err != nil {
 				return nil, state{}, err
 			}
@@ -189,6 +198,9 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 			continue
 		}
 		sub.again, sub.raw = tries > 0, t.raw
+		if t.by != nil {
+			sub.producer = t.producers[0]
+		}
 		if err := j.submit(ctx, sub); err != nil {
 			return nil, state{}, err
 		}
@@ -342,8 +354,12 @@ func (j *Journal) repeated(s *stream, run []Append) int {
 // the store, in all that matters, and returns that. The refusal is an answer like
 // any other: it must be true of the store, not of a hint. With keys every record
 // matters, as any may be the one that is repeated.
-func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (state, bool, error) {
-	info, err := j.info(ctx, s)
+func (j *Journal) confirm(ctx context.Context, s *stream, v view, t *task) (state, bool, error) {
+	var key []string
+	if t.by != nil {
+		key = []string{t.producers[0].key}
+	}
+	info, err := j.info(ctx, s, key...)
 	if err != nil {
 		return state{}, false, err
 	}
@@ -351,10 +367,18 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view, keyed bool) (s
 	if err != nil {
 		return state{}, false, err
 	}
-	if now.version == 0 && v.version == 0 ||
+	same := now.version == 0 && v.version == 0 ||
 		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
-			now.config.equal(v.config) && now.pins == v.pins && now.fork.equal(v.fork) &&
-			now.expiry.Equal(v.expiry) && (!keyed || now.last == v.last) {
+			now.config.equal(v.config) && now.pins == v.pins && now.fork.equal(v.fork) && now.expiry.Equal(v.expiry) && now.order == v.order && now.closer == v.closer &&
+			(!t.keyed && !t.last || now.last == v.last)
+	if same && t.by != nil && now.version != 0 {
+		a, err := decodeAccepted(s.name, info.State[key[0]])
+		if err != nil {
+			return state{}, false, err
+		}
+		same = a.equal(v.accepted) && now.census.equal(v.census)
+	}
+	if same {
 		return now, true, nil
 	}
 	j.forget(s, v.gen)

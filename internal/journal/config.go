@@ -28,7 +28,23 @@ type Config struct {
 
 	// Expires is when the stream goes whatever happens, zero for never.
 	Expires time.Time `json:"expires,omitzero"`
+
+	// ExpiresText is Expires as it was asked for: two that are written in
+	// different ways are not the same configuration. Empty means RFC 3339.
+	ExpiresText string `json:"expiresText,omitzero"`
 }
+
+// normal returns c with its times as they are kept.
+func (c Config) normal() Config {
+	c.Expires = c.Expires.UTC().Round(0)
+	if c.ExpiresText == "" && !c.Expires.IsZero() {
+		c.ExpiresText = c.Expires.Format(time.RFC3339Nano)
+	}
+	return c
+}
+
+// expiresAs makes c expire when another one does.
+func (c *Config) expiresAs(d *Config) { c.Expires, c.ExpiresText = d.Expires, d.ExpiresText }
 
 // equal reports whether two configurations say the same. No configuration, nil,
 // is not the same as one that says nothing.
@@ -36,7 +52,8 @@ func (c *Config) equal(d *Config) bool {
 	if c == nil || d == nil {
 		return c == d
 	}
-	return c.ContentType == d.ContentType && c.Retention == d.Retention && c.TTL == d.TTL && c.Expires.Equal(d.Expires)
+	return c.ContentType == d.ContentType && c.Retention == d.Retention && c.TTL == d.TTL &&
+		c.Expires.Equal(d.Expires) && c.ExpiresText == d.ExpiresText
 }
 
 // check reports whether c can be kept.
@@ -113,9 +130,12 @@ const (
 	stateConfig = "config" // its keeping in JSON, if there is something to say
 	stateTail   = "tail"   // the bytes of an unfinished character that its text ends with
 	stateExpiry = "expiry" // when its TTL ends, in microseconds since 1970, as last written
+	stateOrder  = "order"  // the last Write.Order
+	stateCloser = "closer" // the request of a producer that ended it
+	stateCensus = "census" // how many producers there are keys of, and when to look through them
 )
 
-var stateKeys = []string{stateEnd, stateConfig, stateTail, stateExpiry}
+var stateKeys = []string{stateEnd, stateConfig, stateTail, stateExpiry, stateOrder, stateCloser, stateCensus}
 
 // A keeping is all that says how a stream is kept, and what becomes of it.
 type keeping struct {
@@ -151,7 +171,10 @@ func decodeKept(name string, text []byte, contentType string) (k keeping, err er
 		return k, leat.Errorf(leat.CodeStoreFailed, "the configuration of the stream %q cannot be read: %w", name, err).
 			Advise("Was the store written by a newer version of Leat? Use that.")
 	}
-	if k.Config.ContentType = contentType; k.Topic {
+	c := k.Config.normal()
+	if c.ContentType = contentType; !k.Topic {
+		k.Config = &c
+	} else {
 		k.Config = nil
 	}
 	return k, nil

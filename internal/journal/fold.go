@@ -26,6 +26,8 @@ type fold struct {
 	state   []store.Entry  // to be set too
 	born    bool           // a fork comes to life
 	used    bool           // one of them is a use of the stream
+	changes []change       // of what is known of producers
+	changed int            // the size of both
 }
 
 // A result is complete, or that of a record of the Tx, which is given by its
@@ -45,9 +47,10 @@ func (j *Journal) fold(s *stream, g *group) *fold {
 	for full := false; taken < len(s.queue) && !full; taken++ {
 		sub := s.queue[taken]
 		switch {
-		case sub.left:
 		case !f.fits(sub):
 			sub.answer(nil)
+		case !f.hasPlace(sub):
+			full = true
 		case sub.whole:
 			full = !f.addWhole(sub)
 		default:
@@ -77,6 +80,8 @@ func (f *fold) fits(sub *submission) bool {
 		return false // the type that it was prepared for went with the stream
 	case s.version == 0 && first:
 		f.make(sub)
+	case (sub.by != nil || sub.order != "" || sub.sweeps != nil) && !f.isTurn(sub):
+		return false
 	case sub.revive:
 		f.revive(sub)
 	case sub.pending != nil, sub.pin != nil && sub.pin.delta.All > 0 && f.next.over.Gone():
@@ -148,7 +153,11 @@ func (f *fold) add(sub *submission) bool {
 	room := true
 	for i := range sub.records {
 		r := &sub.records[i]
-		res, duplicate := f.duplicate(r.Key)
+		var res result
+		duplicate := false
+		if sub.by == nil {
+			res, duplicate = f.duplicate(r.Key)
+		}
 		if !duplicate {
 			if f.next.over != "" || string(r.Carry) != f.next.tail || slices.Contains(sub.known, i) {
 				break
@@ -181,12 +190,23 @@ func (f *fold) accept(sub *submission) {
 	if sub.due != nil {
 		f.due = sub.due
 	}
-	f.used = f.used || sub.due == nil || sub.create != nil
+	sweeps := sub.sweeps != nil || sub.sweepAgain != nil
+	f.used = f.used || sub.due == nil && !sweeps || sub.create != nil
+	if sweeps {
+		f.sweep(sub)
+	}
+	if sub.order != "" {
+		f.next.order = sub.order
+	}
+	if sub.by != nil {
+		f.count(sub)
+	}
 	if sub.pin != nil {
 		f.next.pins = f.next.pins.add(sub.pin.delta)
 		f.state = append(f.state, sub.pin.entry)
+		f.changed += len(sub.pin.entry.Key) + len(sub.pin.entry.Value)
 	}
-	sub.written.End, sub.kept = f.next.end, f.next.pins.All > 0
+	sub.written.End, sub.written.Over, sub.kept = f.next.end, f.next.over, f.next.pins.All > 0
 }
 
 // duplicate returns the result of a record whose key has been used.
@@ -260,6 +280,18 @@ func (f *fold) tx() store.Tx {
 	if was.tail != next.tail {
 		set(stateTail, valueOf(next.tail))
 	}
+	if was.order != next.order {
+		set(stateOrder, valueOf(next.order))
+	}
+	if was.closer != next.closer {
+		set(stateCloser, valueOf(next.closer))
+	}
+	if !was.census.equal(next.census) {
+		set(stateCensus, next.census.encode())
+	}
+	for _, c := range f.changes {
+		set(c.key, c.value)
+	}
 	if f.due != nil {
 		next.due = *f.due
 	}
@@ -295,6 +327,9 @@ func (j *Journal) dueOf(name string, st *state, now time.Time) time.Time {
 		if due.IsZero() || t.Before(due) {
 			due = t
 		}
+	}
+	if !st.census.due.IsZero() {
+		earliest(st.census.due)
 	}
 	if until := st.until(); st.ttl > 0 && !until.IsZero() {
 		earliest(until)
@@ -376,6 +411,11 @@ func (f *fold) advance(version uint64) {
 		f.next.access = later(f.next.access, s.access) // it may have been read meanwhile
 	}
 	s.state = f.next
+	for _, c := range f.changes {
+		if p := s.producers[c.key]; p != nil {
+			p.accepted, p.loaded = c.accepted, true
+		}
+	}
 	s.records += int64(len(f.records))
 	s.bytes += int64(f.bytes)
 	f.j.bounded(s)

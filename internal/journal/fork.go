@@ -268,7 +268,7 @@ const pendingTime = time.Minute
 func (j *Journal) Fork(ctx context.Context, f Fork, c Config, w Write) (made bool, written Written, err error) {
 	err = c.check()
 	if err == nil {
-		err = checkEnd(w)
+		err = w.check()
 	}
 	if err == nil {
 		err = leat.CheckName(f.Source)
@@ -276,7 +276,7 @@ func (j *Journal) Fork(ctx context.Context, f Fork, c Config, w Write) (made boo
 	if err != nil {
 		return false, Written{}, err
 	}
-	c.Expires = c.Expires.UTC().Round(0)
+	c = c.normal()
 	s, err := j.hold(w.Stream)
 	if err != nil {
 		return false, Written{}, err
@@ -346,7 +346,8 @@ func (m *making) differs(v view) error {
 		what = "it is kept in another way"
 	default:
 		if !m.own {
-			c.TTL, c.Expires = v.config.TTL, v.config.Expires
+			c.TTL = v.config.TTL
+			c.expiresAs(v.config)
 		}
 		return m.j.differs(v, c, m.write)
 	}

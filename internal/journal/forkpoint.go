@@ -41,7 +41,8 @@ func (m *making) find(ctx context.Context) error {
 	}
 	m.config.ContentType = m.typ.text
 	if !m.own && src.state.config != nil {
-		m.config.TTL, m.config.Expires = src.state.config.TTL, src.state.config.Expires
+		m.config.TTL = src.state.config.TTL
+		m.config.expiresAs(src.state.config)
 	}
 	m.origin = Origin{
 		Source: f.Source, ID: src.meta.ID, At: at, Sub: f.Sub, Own: m.own,

@@ -15,6 +15,7 @@ import (
 type submission struct {
 	// Static.
 	stream  *stream
+	version uint64        // of the stream that it is prepared for
 	typ     contentType   // that the records are prepared for
 	tail    string        // the unfinished character that they go on after
 	after   string        // the one that the last of them ends with
@@ -46,12 +47,18 @@ type submission struct {
 	gen     uint64
 	err     error
 
-	left bool // the caller has gone; guarded by the journal's mu
+	// Static too: what is rarely there.
+	by         *Producer  // whose request it is; of many records each is one
+	producer   *producer  // what is remembered of it
+	last       uint64     // its sequence with the last record
+	order      string     // the Write.Order
+	sweeps     []string   // producers to be forgotten
+	sweepAgain *time.Time // when to look for more of them
 }
 
 // newSubmission returns one for the state that v is a view of.
 func newSubmission(s *stream, v view) *submission {
-	return &submission{stream: s, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
+	return &submission{stream: s, version: v.version, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
 }
 
 // size returns the bytes of payload.
@@ -97,11 +104,22 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 		j.mu.Unlock()
 		return errClosed
 	}
+	cost := int64(sub.size() + len(sub.records)*recordBytes)
+	if n := j.queued.Add(cost); n > cost && n > j.maxWaiting && !sub.raw {
+		j.queued.Add(-cost)
+		j.mu.Unlock()
+		return errOverloaded
+	}
+	if sub.producer != nil {
+		sub.producer.joins(sub, j.now())
+		defer j.leaves(sub.producer)
+	}
 	sub.stream.queue = append(sub.stream.queue, sub)
 	j.wait(sub.stream)
 	j.hurry = j.hurry || sub.again
 	j.mu.Unlock()
 
+	defer j.queued.Add(-cost)
 	select {
 	case <-sub.done:
 		return sub.err
@@ -113,10 +131,17 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	case <-sub.done: // it was answered in the same moment
 		return sub.err
 	default:
-		sub.left = true
-		return ctx.Err()
 	}
+	if i := slices.Index(sub.stream.queue, sub); i >= 0 {
+		// Else it is being committed.
+		sub.stream.queue = slices.Delete(sub.stream.queue, i, i+1)
+	}
+	return ctx.Err()
 }
+
+// errOverloaded is for what would wait beside too much.
+var errOverloaded = leat.Errorf(leat.CodeOverloaded, "too much waits to be stored").
+	Advise("Repeat the request in a while, with the same key if it has one. If the disk keeps up with what is sent over time, a larger --max-waiting helps.")
 
 // wait gives s a turn. mu is held.
 func (j *Journal) wait(s *stream) {

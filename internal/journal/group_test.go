@@ -186,7 +186,7 @@ func TestLongRun(t *testing.T) {
 func TestGroupBytes(t *testing.T) {
 	st := memstore.New(memstore.Options{MaxRecord: 2 * maxGroupBytes})
 	defer st.Close()
-	j, g := openGated(t, st, Options{MaxRecord: -1})
+	j, g := openGated(t, st, Options{MaxWaiting: -1, MaxRecord: -1})
 	first := appendAll(context.Background(), j, []Append{text("first", "")})
 	<-g.began
 	data := strings.Repeat("x", maxGroupBytes/4)
@@ -225,7 +225,7 @@ func TestGroupBytes(t *testing.T) {
 // the same caller or another, has to wait for the next group.
 func TestGroupFullOfDuplicates(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
-		j, g := openGated(t, st, Options{Now: c.Now, MaxRecord: -1})
+		j, g := openGated(t, st, Options{Now: c.Now, MaxWaiting: -1, MaxRecord: -1})
 		ctx := context.Background()
 		first := appendAll(ctx, j, []Append{keyed("a", "k", "1"), keyed("b", "k", "1")})
 		for range 2 {
@@ -403,7 +403,7 @@ func TestContext(t *testing.T) {
 			}
 		}
 		after := appendAll(context.Background(), j, []Append{text("a", "after")})
-		waitQueued(t, j, "a", 2)
+		waitQueued(t, j, "a", 1) // "before" waits no more
 		g.let <- nil
 		<-g.began
 		g.let <- nil

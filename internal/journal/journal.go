@@ -31,6 +31,10 @@ const (
 	DefaultTombstone = 7 * 24 * time.Hour
 	DefaultForkDepth = 64
 	defaultSweep     = time.Second
+
+	DefaultProducerWindow = 7 * 24 * time.Hour
+	DefaultMaxProducers   = 100_000
+	DefaultMaxWaiting     = 64 << 20
 )
 
 // Options for a Journal. The zero value has the defaults.
@@ -72,6 +76,21 @@ type Options struct {
 	// the next sweep.
 	Tombstone time.Duration
 
+	// ProducerWindow is for how long a producer is remembered that sends
+	// nothing. 0 means DefaultProducerWindow, negative that it is for as long
+	// as the stream is there.
+	ProducerWindow time.Duration
+
+	// MaxProducers is how many producers of one stream are remembered: more
+	// are refused. 0 means DefaultMaxProducers, negative that there is no
+	// bound.
+	MaxProducers int
+
+	// MaxWaiting bounds, in bytes, the records that wait to be stored: what
+	// would be beyond is refused, unless nothing waits. 0 means
+	// DefaultMaxWaiting, negative that there is no bound.
+	MaxWaiting int64
+
 	// ForkDepth is how many sources a fork may have behind each other: whoever
 	// reads it looks at each. 0 means DefaultForkDepth, negative no bound.
 	ForkDepth int
@@ -108,10 +127,15 @@ type Journal struct {
 	tombstone    time.Duration
 	forkDepth    int
 	log          *slog.Logger
-	ctx          context.Context // of the keeper, ended by stop
-	stop         context.CancelFunc
-	tidy         chan struct{} // of capacity 1: something is over its bound
-	running      sync.WaitGroup
+
+	producerWindow time.Duration
+	maxProducers   int
+	maxWaiting     int64
+
+	ctx     context.Context // of the keeper, ended by stop
+	stop    context.CancelFunc
+	tidy    chan struct{} // of capacity 1: something is over its bound
+	running sync.WaitGroup
 
 	// pinning is held while the pins of a stream are changed, and from the look
 	// at them to the trim. It is taken before mu.
@@ -121,6 +145,8 @@ type Journal struct {
 	sweeping sync.Mutex // held by Sweep
 	oldest   uint64     // up to here no topic has records; guarded by sweeping
 	crowded  bool       // this was told; guarded by sweeping
+
+	queued atomic.Int64 // bytes of the submissions that are not answered yet
 
 	mu sync.Mutex
 
@@ -155,12 +181,17 @@ func New(st store.Store, o Options) *Journal {
 		tombstone:    orDefault(o.Tombstone, DefaultTombstone, 0),
 		forkDepth:    orDefault(o.ForkDepth, DefaultForkDepth, -1),
 		now:          o.Now,
-		log:          o.Logger,
-		loads:        make(chan struct{}, maxLoads),
-		tidy:         make(chan struct{}, 1),
-		streams:      make(map[string]*stream),
-		full:         make(map[string]struct{}),
-		claims:       make(map[string]chan struct{}),
+
+		producerWindow: orDefault(o.ProducerWindow, DefaultProducerWindow, -1),
+		maxProducers:   orDefault(o.MaxProducers, DefaultMaxProducers, math.MaxInt),
+		maxWaiting:     orDefault(o.MaxWaiting, DefaultMaxWaiting, math.MaxInt64),
+
+		log:     o.Logger,
+		loads:   make(chan struct{}, maxLoads),
+		tidy:    make(chan struct{}, 1),
+		streams: make(map[string]*stream),
+		full:    make(map[string]struct{}),
+		claims:  make(map[string]chan struct{}),
 	}
 	j.maxRecord = min(j.maxRecord, cmp.Or(able.MaxRecord, math.MaxInt), j.maxTxBytes)
 	if j.now == nil {

@@ -149,6 +149,7 @@ func (m *model) config() *Config {
 		c.Retention.Age = 16 * time.Second
 		c.TTL = 40 * time.Second
 	}
+	*c = c.normal()
 	return c
 }
 
@@ -226,6 +227,8 @@ func (m *model) write(name string) {
 		m.want("write", err, "")
 		if l.over == "" && (w.End != "" || len(w.Appends) > 0) {
 			m.add(l, name, w)
+		} else if w.End != "" {
+			m.use(l) // it has ended like that before
 		}
 		if n := int64(len(l.text())); written.End != n {
 			m.fail("written to %d, want %d", written.End, n)

@@ -122,6 +122,14 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 	case v.lives.over(now):
 		return j.goes(ctx, s, leat.EndExpired)
 	}
+	if due := v.census.due; !due.IsZero() && !j.now().Before(due) {
+		if err := j.sweepProducers(ctx, s); err != nil {
+			return err
+		}
+		if v, info, err = j.read(ctx, s); err != nil || !v.exists() {
+			return err
+		}
+	}
 	age := j.retention(name, v.config).Age
 	if age > 0 && v.pins.Deep > 0 {
 		age = 0 // when they no longer pin it it is due
@@ -132,13 +140,16 @@ func (j *Journal) tend(ctx context.Context, name string) error {
 		}
 	}
 	due := v.until()
+	if t := v.census.due; !t.IsZero() && (due.IsZero() || t.Before(due)) {
+		due = t
+	}
 	oldest, err := j.oldestOf(ctx, info)
 	switch {
 	case err != nil:
 		return err
 	case age <= 0:
 	case v.pins.All > 0 && (oldest == nil || oldest.Kind == leat.KindEnd): // its name is not free
-	case oldest == nil && v.config == nil:
+	case oldest == nil && v.config == nil && v.census.count == 0:
 		return j.drop(ctx, s, v) // an empty topic is as good as none
 	case oldest == nil, oldest.Kind == leat.KindEnd && v.config != nil:
 		// The next append makes it due again, or there will be none.
@@ -191,7 +202,7 @@ func (j *Journal) read(ctx context.Context, s *stream) (view, store.Info, error)
 	if st.version != 0 && (s.id == 0 || s.id == st.id) {
 		st.access = s.access
 	}
-	return view{st, s.gen}, info, err
+	return view{state: st, gen: s.gen}, info, err
 }
 
 // trimOlder removes the records that are older than age, but no end, and returns
@@ -419,7 +430,7 @@ func (j *Journal) trimTopic(ctx context.Context, s *stream, through uint64) erro
 		return err
 	}
 	err = j.trimThrough(ctx, s, v, min(through, contentEnd(v)))
-	if err == nil && through >= v.last && v.over == "" && v.pins.All == 0 {
+	if err == nil && through >= v.last && v.over == "" && v.pins.All == 0 && v.census.count == 0 {
 		return j.drop(ctx, s, v)
 	}
 	return err

@@ -43,6 +43,18 @@ type Meta struct {
 	origin  *Origin // nil if it inherits nothing
 }
 
+// EndedBy reports whether it was this request of a producer that ended the stream.
+func (m *Meta) EndedBy(p *Producer) bool { return p != nil && m.state.closer == p.request() }
+
+// Ended returns the error for what cannot be done because the stream has ended, nil if
+// it is open.
+func (m *Meta) Ended() error {
+	if m.Over == "" {
+		return nil
+	}
+	return errEnded(m.Name, m.Over)
+}
+
 // Stat returns what there is to say of a stream. With use it counts as a use,
 // from which a TTL begins anew. A stream that does not exist, or is gone, is an
 // error with leat.CodeNotFound.
@@ -68,7 +80,7 @@ func (j *Journal) Stat(ctx context.Context, name string, use bool) (Meta, error)
 	m := Meta{
 		Name: name, ID: v.id, ContentType: v.typ.text, Kind: v.typ.kind, End: v.end,
 		Over: v.over, Config: v.config, Last: j.writtenOf(&v.state).Last,
-		Mark: j.st.Epochs().Offset(max(v.last, v.id)), state: v.state, trimmed: info.Trimmed,
+		Mark: j.mark(&v.state), state: v.state, trimmed: info.Trimmed,
 	}
 	records, content, reason, err := j.contentOf(ctx, v, info)
 	if err != nil {

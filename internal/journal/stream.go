@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -32,6 +33,10 @@ type stream struct {
 	// that it is a fork which one of them brought to life.
 	ours, born bool
 	seen       uint64
+
+	// What is remembered of those who count their requests, by key; nil if
+	// there are none.
+	producers map[string]*producer
 
 	// What is retained, as far as it is known: exact after an Info, and too
 	// much once something was removed.
@@ -67,6 +72,9 @@ type state struct {
 	fork    *Origin       // nil if it is no fork; immutable
 	pins    pins          // of its own forks
 	due     time.Time     // zero: never
+	order   string        // the last Write.Order
+	closer  string        // the request of a producer that ended it, empty if none did
+	census  census
 	lives
 }
 
@@ -74,6 +82,11 @@ type state struct {
 type view struct {
 	state
 	gen uint64
+
+	// Of the producer of a task: what was accepted, and what will have been.
+	accepted accepted
+	hope     accepted
+	hoping   bool
 }
 
 // exists reports whether there is a stream: not even what is left of one that
@@ -134,6 +147,7 @@ func (j *Journal) unpin(s *stream) {
 	if s.keys != nil {
 		cost += s.keys.bytes
 	}
+	cost += int64(len(s.producers)) * producerBytes
 	j.used += cost - s.cost
 	s.cost = cost
 	s.joinIdle(&j.idle)
@@ -170,6 +184,7 @@ func (j *Journal) forget(s *stream, gen uint64) {
 func (s *stream) forget() {
 	s.known = false
 	s.gen++
+	s.forgetProducers()
 }
 
 // keysCurrent reports whether the keys of all records are known that the
@@ -186,7 +201,7 @@ func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) 
 	for {
 		j.mu.Lock()
 		if s.known && (!keys || s.keysCurrent()) {
-			v := view{s.state, s.gen}
+			v := view{state: s.state, gen: s.gen}
 			j.mu.Unlock()
 			return v, nil
 		}
@@ -223,10 +238,14 @@ func (j *Journal) know(ctx context.Context, s *stream, keys bool) (view, error) 
 // this journal. Then it is taken at its word: others may have removed the stream.
 const maxLag = 16
 
-// info reads what the store knows of s.
-func (j *Journal) info(ctx context.Context, s *stream) (store.Info, error) {
+// info reads what the store knows of s, with the values of more keys.
+func (j *Journal) info(ctx context.Context, s *stream, more ...string) (store.Info, error) {
+	keys := stateKeys
+	if len(more) > 0 {
+		keys = slices.Concat(keys, more)
+	}
 	for tries := 1; ; tries++ {
-		info, err := j.st.Stream(ctx, s.name, stateKeys...)
+		info, err := j.st.Stream(ctx, s.name, keys...)
 		if err != nil || j.alone {
 			return info, err
 		}
@@ -278,6 +297,9 @@ func stateOf(info *store.Info) (state, error) {
 	st.typ = storedType(info.ContentType)
 	st.over = leat.EndState(info.State[stateEnd])
 	st.tail = string(info.State[stateTail])
+	st.order = string(info.State[stateOrder])
+	st.closer = string(info.State[stateCloser])
+	st.census = decodeCensus(info.State[stateCensus])
 	kept, err := decodeKept(info.Name, info.State[stateConfig], info.ContentType)
 	if err != nil {
 		return st, err

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/leat-dev/leat"
@@ -25,6 +26,25 @@ type Write struct {
 	// error or truncated. Reason says why, in UTF-8 text.
 	End    leat.EndState
 	Reason string
+
+	// Producer, if it is not nil, says which request this is: one that was
+	// done is not done again, and one that is not the next is refused.
+	Producer *Producer
+
+	// Order, if it is not empty, must be greater, as bytes, than that of the
+	// Write before in this stream that had one. What Producer says comes first.
+	Order string
+
+	// At, if it is not nil, are offsets of which one must be where the stream
+	// stands: its newest entry, or its Mark.
+	At []leat.Offset
+
+	// Anew says that Create must find no stream.
+	Anew bool
+
+	// Wrong, if it is not nil, is what is wrong with the Appends, which then do
+	// not count. It is the answer if nothing above is.
+	Wrong error
 }
 
 // A Written says what a stream is after a Write.
@@ -34,6 +54,15 @@ type Written struct {
 
 	// End is the position after its last byte.
 	End int64
+
+	// Over is how the stream has ended, empty if it is open.
+	Over leat.EndState
+
+	// Duplicate says that the request of the producer had been done before.
+	Duplicate bool
+
+	// Accepted is the newest request of the producer.
+	Accepted Producer
 }
 
 func errNoStream(name string) error {
@@ -54,32 +83,95 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 		return Written{}, err
 	}
 	defer j.release(s)
-	if err := checkEnd(w); err != nil {
+	if err := w.check(); err != nil {
 		return Written{}, err
 	}
-	sub, now, err := j.do(ctx, s, task{prepare: func(v view) (*submission, error) {
-		switch {
-		case !v.exists():
-			return nil, v.missing(w.Stream)
-		case len(w.Appends) == 0 && (w.End == "" || v.over == w.End):
-			return nil, nil // it is done
-		case v.over != "":
-			return nil, errEnded(w.Stream, v.over)
+	var was view // that was done already
+	sub, now, err := j.do(ctx, s, task{by: w.Producer, last: w.At != nil, prepare: func(v view) (*submission, error) {
+		was = v
+		if done, err := j.settled(v, &w); done || err != nil {
+			return nil, err
 		}
 		return j.prepareWrite(newSubmission(s, v), w)
 	}})
 	switch {
 	case err != nil:
 		return Written{}, err
-	case sub == nil:
-		return j.writtenOf(&now), nil
+	case sub != nil && w.Producer != nil:
+		sub.written.Accepted = *w.Producer
+		fallthrough
+	case sub != nil:
+		return sub.written, nil
 	}
-	return sub.written, nil
+	if was.ttl > 0 && (w.End != "" || w.Producer != nil) {
+		// A request that is repeated is a use too.
+		if err := j.touch(ctx, s, was, j.now()); err != nil {
+			return Written{}, err
+		}
+	}
+	written := j.writtenOf(&now)
+	if w.Producer != nil {
+		written.Duplicate = true
+		written.Accepted = Producer{w.Producer.ID, was.accepted.epoch, was.accepted.seq}
+	}
+	return written, nil
 }
+
+// settled reports whether a Write has been done, or why it is not. Its rules have an
+// order, which decides over the answer where several have one.
+func (j *Journal) settled(v view, w *Write) (done bool, err error) {
+	switch {
+	case !v.exists():
+		return false, v.missing(w.Stream)
+	case v.over == "":
+	case w.Producer != nil && v.closer == w.Producer.request():
+		return true, nil // whatever it had
+	case w.Producer == nil && w.Wrong == nil && len(w.Appends) == 0 && (w.End == "" || v.over == w.End):
+		return true, nil
+	default:
+		return false, errEnded(w.Stream, v.over)
+	}
+	if w.Producer != nil {
+		if done, err := j.taken(v, w); done || err != nil {
+			return done, err
+		}
+	}
+	switch {
+	case w.Order != "" && w.Order <= v.order:
+		return false, leat.Errorf(leat.CodeOutOfOrder, "%s does not come after %s, byte by byte, the last of the stream %q", shorten(w.Order), shorten(v.order), w.Stream).
+			Advise("Send a greater one; numbers need leading zeros.").With("last", v.order)
+	case w.At != nil && !j.stands(v, w.At):
+		return false, leat.Errorf(leat.CodePrecondition, "the stream %q has been changed since", w.Stream).
+			Advise("Read what is new, and decide again.")
+	case w.Wrong != nil:
+		return false, w.Wrong
+	}
+	return len(w.Appends) == 0 && w.End == "", nil
+}
+
+// taken reports whether the request of a producer has been done, or why it cannot be.
+func (j *Journal) taken(v view, w *Write) (done bool, err error) {
+	now := j.now()
+	switch why := j.judge(v.accepted, w.Producer, now); {
+	case why == isDuplicate:
+		return true, nil
+	case why != isNext && !j.hopes(v, w.Producer, now):
+		return false, j.refuse(w.Stream, why, v.accepted, w.Producer, now)
+	}
+	return false, j.crowdedBy(w.Stream, v)
+}
+
+// stands reports whether a stream stands at one of the offsets.
+func (j *Journal) stands(v view, at []leat.Offset) bool {
+	return slices.Contains(at, j.writtenOf(&v.state).Last) || slices.Contains(at, j.mark(&v.state))
+}
+
+// mark returns the Mark of a stream. See Meta.
+func (j *Journal) mark(st *state) leat.Offset { return j.st.Epochs().Offset(max(st.last, st.id)) }
 
 // writtenOf returns what a stream is without another Write.
 func (j *Journal) writtenOf(st *state) Written {
-	w := Written{End: st.end}
+	w := Written{End: st.end, Over: st.over}
 	if last := st.lastOf(); last > 0 {
 		w.Last = j.st.Epochs().Offset(last)
 	}
@@ -97,12 +189,13 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		err = c.check()
 	}
 	if err == nil {
-		err = checkEnd(w)
+		err = w.check()
 	}
 	if err != nil {
 		return false, Written{}, err
 	}
-	c.ContentType, c.Expires = typ.text, c.Expires.UTC().Round(0)
+	c = c.normal()
+	c.ContentType = typ.text
 	s, err := j.hold(w.Stream)
 	if err != nil {
 		return false, Written{}, err
@@ -120,7 +213,13 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():
 			sub.typ = typ
+			if w.Wrong != nil {
+				return nil, w.Wrong
+			}
 			return j.prepareWrite(sub, w)
+		case w.Anew:
+			return nil, leat.Errorf(leat.CodePrecondition, "the stream %q exists", w.Stream).
+				Advise("Use it as it is, or take another name.")
 		case v.config == nil && sameStream(v, c, w) == "":
 			sub.whole = true // a topic that is now kept on purpose
 			return sub, nil
@@ -246,6 +345,12 @@ func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
 		}
 	}
 	sub.keyed = false
+	if w.Producer != nil {
+		sub.by, sub.last = w.Producer, w.Producer.Seq
+	}
+	if sub.order = w.Order; w.At != nil {
+		sub.exact = sub.version
+	}
 	if w.End != "" {
 		sub.records = append(sub.records, leat.Record{
 			Stream: w.Stream, Kind: leat.KindEnd, Type: string(w.End), Data: []byte(w.Reason),
@@ -254,7 +359,17 @@ func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
 	return sub, nil
 }
 
-func checkEnd(w Write) error {
+// check reports whether w can be a Write at all.
+func (w *Write) check() error {
+	if w.Producer != nil {
+		if err := w.Producer.check(); err != nil {
+			return err
+		}
+	}
+	if len(w.Order) > MaxOrder {
+		return leat.Errorf(leat.CodeInvalidParameter, "the order of a write has %d bytes, and may have %d", len(w.Order), MaxOrder).
+			Advise("Shorten it.")
+	}
 	switch w.End {
 	case "", leat.EndComplete, leat.EndAborted, leat.EndError, leat.EndTruncated:
 	default:

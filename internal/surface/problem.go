@@ -40,7 +40,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	if e.Code == leat.CodeUnavailable && h.Get("Retry-After") == "" {
+	switch {
+	case h.Get("Retry-After") != "":
+	case e.Code == leat.CodeUnavailable, e.Code == leat.CodeOverloaded:
 		h.Set("Retry-After", "2")
 	}
 	WriteJSON(w, status, doc)

@@ -30,11 +30,17 @@ type Count struct {
 	Last       *leat.Offset `json:"last,omitempty"`  // of the last record, nil if there was none
 }
 
+// An Appender is where records are stored: a journal.Journal, or what appends to one
+// in a way of its own.
+type Appender interface {
+	Append(ctx context.Context, as ...journal.Append) ([]journal.Appended, error)
+}
+
 // Store appends what a source has as it arrives, those records that arrived
 // together in one call, until its end or the first record that is wrong. complete
 // finishes each append before. An error says at which line or event it was, by
 // at, and how many were stored.
-func Store(ctx context.Context, j *journal.Journal, from Source, complete func(*journal.Append), at func(error, int) error) (Count, error) {
+func Store(ctx context.Context, j Appender, from Source, complete func(*journal.Append), at func(error, int) error) (Count, error) {
 	var c Count
 	for {
 		group, readErr := from.Next()
@@ -84,7 +90,9 @@ func (c *Count) add(a journal.Appended) {
 	if a.Duplicate {
 		c.Duplicates++
 	}
-	c.Last = &a.Offset
+	if !a.Offset.IsStart() { // of some duplicates it is not known
+		c.Last = &a.Offset
+	}
 }
 
 // Explain adds to an error what was stored before it. It leaves err, which

@@ -34,6 +34,23 @@ func (s *Store) Stream(ctx context.Context, name string, keys ...string) (store.
 	return in, nil
 }
 
+// Keys implements [store.Store].
+func (s *Store) Keys(ctx context.Context, name, prefix, after string, limit int) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	st := s.streams[name]
+	if st == nil {
+		return nil, nil
+	}
+	return st.state.keys(prefix, after, limit), nil
+}
+
 // Streams implements [store.Store].
 func (s *Store) Streams(ctx context.Context, prefix, after string, limit int) ([]store.Info, error) {
 	if err := ctx.Err(); err != nil {

@@ -203,3 +203,22 @@ func (s *state) setMany(key string, value []byte) {
 	}
 	s.many[strings.Clone(key)] = value
 }
+
+// keys returns up to limit keys that begin with prefix and sort after the one
+// given. It looks at all there are: who lists keys lists many.
+func (s *state) keys(prefix, after string, limit int) []string {
+	var keys []string
+	add := func(key string) {
+		if strings.HasPrefix(key, prefix) && key > after {
+			keys = append(keys, key)
+		}
+	}
+	for _, e := range s.few {
+		add(e.Key)
+	}
+	for key := range s.many {
+		add(key)
+	}
+	slices.Sort(keys)
+	return slices.Clip(keys[:min(len(keys), limit)])
+}

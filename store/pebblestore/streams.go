@@ -54,6 +54,39 @@ func (v *view) stream(name string, keys []string) (store.Info, error) {
 	return info, nil
 }
 
+// Keys lists keys of a stream's state. See [store.Store].
+func (s *Store) Keys(ctx context.Context, name, prefix, after string, limit int) ([]string, error) {
+	v, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(v)
+	keys, err := v.keys(name, prefix, after, limit)
+	return keys, s.wrap("listing what is known of a stream", err)
+}
+
+func (v *view) keys(name, prefix, after string, limit int) ([]string, error) {
+	r, err := getRow(v.snap, nil, name)
+	if err != nil || r.version == 0 {
+		return nil, err
+	}
+	lower := stateKey(nil, r.id, prefix)
+	upper := successor(nil, lower)
+	if after >= prefix && after != "" {
+		lower = append(stateKey(nil, r.id, after), 0)
+	}
+	it, err := v.newIter(lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var keys []string
+	for it.First(); it.Valid() && len(keys) < limit; it.Next() {
+		keys = append(keys, string(it.Key()[len(stateKey(nil, r.id, "")):]))
+	}
+	return keys, it.Error()
+}
+
 // Streams lists streams by name. See [store.Store].
 func (s *Store) Streams(ctx context.Context, prefix, after string, limit int) ([]store.Info, error) {
 	v, err := s.acquire(ctx)

@@ -20,6 +20,7 @@ var conformance = []struct {
 	{"Info", testInfo},
 	{"State", testState},
 	{"StateAtItsLimits", testStateAtItsLimits},
+	{"Keys", testKeys},
 	{"Streams", testStreams},
 	{"Due", testDue},
 

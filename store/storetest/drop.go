@@ -53,6 +53,9 @@ func testDropConflicts(k *kit) {
 
 	stored = nil
 	anew := k.set("s", store.Tx{State: []store.Entry{{Key: "k", Value: []byte("v")}}, Due: &due})
+	if made >= appended || appended >= version || version >= anew {
+		k.Errorf("the versions were %d, %d, %d, and %d anew: they do not grow", made, appended, version, anew)
+	}
 	for what, v := range map[string]uint64{"the last": version, "the first": made, "one": appended} {
 		refused(what+" version of the stream before it", v)
 	}

@@ -190,6 +190,51 @@ func testStateAtItsLimits(k *kit) {
 	k.wantState(version, "u", keys, want)
 }
 
+// "Keys returns up to limit keys of a stream's state, in byte order, that begin
+// with prefix and sort after the key given. A stream that does not exist has none."
+func testKeys(k *kit) {
+	list := func(name, prefix, after string, limit int) []string {
+		keys, err := k.s.Keys(k.ctx, name, prefix, after, limit)
+		if err != nil {
+			k.Fatal(err)
+		}
+		return keys
+	}
+	if keys := list("s", "", "", 10); len(keys) != 0 {
+		k.Errorf("a stream that does not exist has the keys %q", keys)
+	}
+	all := []string{"\x00", "a", "p", "p/", "p/\x00", "p/a", "p/ab", "p/b", "p/\xff", "p/\xff\xff", "p0", "q", "\xff", "\xff\xff"}
+	for i := range 30 { // more than a few, for drivers to which that makes a difference
+		all = append(all, fmt.Sprintf("z%02d", i))
+	}
+	slices.Sort(all)
+	for i, key := range all {
+		k.set([]string{"s", "s2"}[i%2], store.Tx{State: []store.Entry{{Key: "x", Value: []byte{}}}})
+		k.set("s", store.Tx{State: []store.Entry{{Key: key, Value: []byte{}}, {Key: "gone", Value: []byte("v")}}})
+	}
+	version := k.set("s", store.Tx{State: []store.Entry{{Key: "gone"}, {Key: "x"}}})
+	k.infoAt(version, "s")
+	for _, prefix := range []string{"", "p", "p/", "p/a", "\xff", "\xff\xff", "none"} {
+		for _, after := range append([]string{"", "gone", "p/aa", "o", "zz"}, all...) {
+			for _, limit := range []int{0, 1, 3, 1000} {
+				var want []string
+				for _, key := range all {
+					if strings.HasPrefix(key, prefix) && key > after && len(want) < limit {
+						want = append(want, key)
+					}
+				}
+				if got := list("s", prefix, after, limit); !slices.Equal(got, want) {
+					k.Fatalf("Keys(%q, %q, %d) = %q, want %q", prefix, after, limit, got, want)
+				}
+			}
+		}
+	}
+	k.dropAt("s", version)
+	if keys := list("s", "", "", 10); len(keys) != 0 {
+		k.Errorf("a stream that was dropped has the keys %q", keys)
+	}
+}
+
 // "Streams returns up to limit streams, by name in byte order, whose names
 // begin with prefix and sort after the name given. State is nil."
 func testStreams(k *kit) {

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"mime"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -24,6 +25,10 @@ func field(h http.Header, name string) string {
 // configOf returns the configuration that the head of a request asks for.
 func configOf(h http.Header) (c journal.Config, err error) {
 	c.ContentType = ownType(h.Get("Content-Type"))
+	if _, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(essenceOf(c.ContentType), "/") {
+		// What is no type says nothing. A fork that says nothing has its source's.
+		c.ContentType = ""
+	}
 	ttl, expires := field(h, fieldTTL), field(h, fieldExpires)
 	if ttl != "" && expires != "" {
 		return c, badField(fieldExpires, expires, "there is a "+fieldTTL+" too", "Send one of the two.")
@@ -40,6 +45,7 @@ func configOf(h http.Header) (c journal.Config, err error) {
 		if c.Expires, err = time.Parse(time.RFC3339, expires); err != nil || !rfc3339.MatchString(expires) {
 			return c, badField(fieldExpires, expires, "it is no date and time of RFC 3339", "Send one such as 2026-12-31T23:59:59Z.")
 		}
+		c.ExpiresText = expires
 	}
 	c.Retention, err = parseRetention(h.Values(fieldRetain))
 	return c, err
@@ -47,7 +53,7 @@ func configOf(h http.Header) (c journal.Config, err error) {
 
 // rfc3339 is what time.Parse lets pass with less than the format asks for: an hour
 // of one digit, a comma before the fraction.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,20})?(Z|[+-]\d\d:\d\d)$`)
 
 // maxSeconds is the longest time that can be asked for: 100 years.
 const maxSeconds = 100 * 366 * 24 * 60 * 60

@@ -267,7 +267,9 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err 
 	rd := &c.reading
 	switch {
 	case r.Method == http.MethodHead:
-		c.header(w)
+		c.fields(w.Header())
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(c.status())
 		return nil
 	case rd.Limit == 0 && !c.bounds.live:
 		c.header(w)

@@ -71,6 +71,7 @@ func (s *Surface) Name(path string) (name string, ok bool) {
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
 func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin") // X-Content-Type-Options is the guard's
 	in := upload.NewBody(w, r, s.o.BodyTimeout)
 	if err := s.answer(w, r, in); err != nil {
 		in.Leave()
@@ -150,7 +151,7 @@ func setMeta(h http.Header, m journal.Meta) {
 		h.Set(fieldTTL, strconv.FormatInt(int64(c.TTL/time.Second), 10))
 	}
 	if !c.Expires.IsZero() {
-		h.Set(fieldExpires, c.Expires.UTC().Format(time.RFC3339Nano))
+		h.Set(fieldExpires, c.ExpiresText)
 	}
 	if text := formatRetention(c.Retention); text != "" {
 		h.Set(fieldRetain, text)

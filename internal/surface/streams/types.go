@@ -63,8 +63,7 @@ func mannerOf(m journal.Meta, essence string, streamed bool) (manner, error) {
 	case streamed && (essence == own || essence == "" || essence == typeForm):
 		return chunks, nil // what curl says of a file, or does not say, is no claim
 	case essence == "":
-		return 0, leat.Errorf(leat.CodeInvalidParameter, "there is no Content-Type").
-			Advise("Send the type of the stream, Content-Type: " + m.ContentType + ".")
+		return 0, errNoType(m.ContentType)
 	case streamed:
 	case essence == own, essence == typeForm && own == "text/plain":
 		return whole, nil
@@ -75,6 +74,11 @@ func mannerOf(m journal.Meta, essence string, streamed bool) (manner, error) {
 	}
 	return 0, leat.Errorf(leat.CodeTypeMismatch, "the stream %q holds %s and this is %s", m.Name, m.ContentType, essence).
 		Advise("Send that type, or append to another stream.")
+}
+
+func errNoType(of string) error {
+	return leat.Errorf(leat.CodeInvalidParameter, "there is no Content-Type").
+		Advise("Send the type of the stream, Content-Type: " + of + ".")
 }
 
 // location returns the URL of the request as an absolute one, as Durable Streams

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -28,7 +29,7 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in
 	if err != nil {
 		return err
 	}
-	write := journal.Write{Stream: name, End: end.state, Reason: end.reason}
+	write := journal.Write{Stream: name, End: end.state, Reason: end.reason, Anew: isAnew(r.Header)}
 	if !in.Empty() {
 		body := in.Ingest(r, s.o.Journal.MaxRecord())
 		kind, err := s.kindOf(r.Context(), name, fork, config.ContentType)
@@ -41,6 +42,7 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in
 	}
 	made, written, err := s.createAs(r.Context(), fork, config, write)
 	if err != nil {
+		s.explainState(w.Header(), r, name, err)
 		return err
 	}
 	m, err := s.o.Journal.Stat(r.Context(), name, false)
@@ -61,6 +63,21 @@ func (s *Surface) create(w http.ResponseWriter, r *http.Request, name string, in
 	return nil
 }
 
+// isAnew reports whether a PUT is to make a stream or nothing.
+func isAnew(h http.Header) bool { return field(h, "If-None-Match") == "*" }
+
+// explainState tells with an error where the stream stands, as far as it is still
+// there, if that is what the request is refused for.
+func (s *Surface) explainState(h http.Header, r *http.Request, name string, err error) {
+	switch leat.CodeOf(err) {
+	case leat.CodeEnded, leat.CodeExists, leat.CodePrecondition, leat.CodeTypeMismatch,
+		leat.CodeStaleEpoch, leat.CodeSequenceGap, leat.CodeOutOfOrder:
+		if m, err := s.o.Journal.Stat(r.Context(), name, false); err == nil {
+			setEnd(h, m.Last, ending{m.Over, m.Reason})
+		}
+	}
+}
+
 // recordsOf returns the records that a body makes which is stored as a whole: the
 // elements of a JSON array, or one.
 func recordsOf(body ingest.Body, isJSON bool) ([]journal.Append, error) {
@@ -79,11 +96,9 @@ func (s *Surface) append(w http.ResponseWriter, r *http.Request, name string, in
 	if err == nil {
 		err = u.store(w)
 	}
-	if leat.CodeOf(err) == leat.CodeEnded {
-		// Where it ended is told too, as far as it is still there.
-		if m, err := s.o.Journal.Stat(r.Context(), name, false); err == nil {
-			setEnd(w.Header(), m.Last, ending{m.Over, m.Reason})
-		}
+	if err != nil {
+		s.explainState(w.Header(), r, name, err)
+		explainRefusal(w.Header(), err)
 	}
 	return err
 }
@@ -100,6 +115,9 @@ type uploading struct {
 	streamed bool // append=stream
 	end      ending
 	body     ingest.Body
+	producer *journal.Producer // nil: whose request it is is not said
+	order    string            // Stream-Seq
+	at       []leat.Offset     // If-Match; nil: whatever the state
 
 	stream journal.Meta
 }
@@ -110,6 +128,13 @@ func (u *uploading) parse() error {
 	if err != nil {
 		return err
 	}
+	if u.producer, err = producerOf(u.r.Header); err != nil {
+		return err
+	}
+	if u.order, err = orderOf(u.r.Header); err != nil {
+		return err
+	}
+	u.at = statesOf(u.r.Header)
 	if u.end, err = endingOf(u.r.Header); err != nil {
 		return err
 	}
@@ -123,6 +148,9 @@ func (u *uploading) parse() error {
 	}
 	if u.streamed = mode == "stream"; err == nil && mode != "" && !u.streamed {
 		err = surface.InvalidParameter("append", mode, "It is stream, or left out.")
+	}
+	if err == nil && u.key != "" && u.producer == nil && (u.order != "" || u.at != nil) {
+		err = surface.InvalidParameter("key", u.key, "A record that is not stored again because of its key cannot be the next by "+fieldOrder+" or If-Match too. Leave out one of them.")
 	}
 	return err
 }
@@ -143,26 +171,47 @@ func (u *uploading) store(w http.ResponseWriter) (err error) {
 		return errNothing()
 	}
 	if u.stream, err = u.s.o.Journal.Stat(u.r.Context(), u.name, false); err != nil {
+		if u.body.ContentType == "" && !u.streamed && u.r.ContentLength > 0 {
+			return errNoType("text/plain") // which comes first
+		}
 		return err
 	}
 	how, refusal := mannerOf(u.stream, essenceOf(u.body.ContentType), u.streamed)
-	if refusal != nil && u.end.state == "" {
-		return refusal
+	// What the stream has ended with comes before what its type is, but for the type
+	// that is not said.
+	refused := refusal
+	if refused == nil || leat.CodeOf(refused) == leat.CodeTypeMismatch {
+		refused = cmp.Or(u.over(how, refusal), refusal)
+	}
+	if refused != nil && u.end.state == "" {
+		return refused
 	}
 	u.in.SetPace(how.pace())
 	switch {
 	case u.in.Empty() && u.end.state == "":
 		return errNothing()
-	case u.in.Empty():
+	case u.in.Empty(), u.stream.EndedBy(u.producer):
 		return u.write(w, nil) // without a body its type does not matter
-	case refusal != nil:
-		return refusal
+	case refused != nil:
+		return refused
 	case how == whole:
 		return u.storeWhole(w)
 	case u.typ != "" || u.key != "":
 		return errOneRecord("many")
 	}
 	return u.storeMany(w, how)
+}
+
+// over returns why nothing is stored of a body because the stream has ended, nil if it
+// has not, or if the body may be one that was stored before.
+func (u *uploading) over(how manner, refusal error) error {
+	switch {
+	case u.stream.EndedBy(u.producer):
+		return nil
+	case refusal == nil && (how != whole || u.key != "" && u.producer == nil):
+		return nil // the journal knows
+	}
+	return u.stream.Ended()
 }
 
 func errOneRecord(records string) error {
@@ -181,14 +230,19 @@ func (u *uploading) storeWhole(w http.ResponseWriter) error {
 	appends, err := recordsOf(u.body, u.stream.Kind == leat.KindJSON)
 	switch {
 	case err != nil:
-		return err
 	case len(appends) == 0:
-		return errNothing()
+		err = errNothing()
 	case len(appends) > 1 && (u.typ != "" || u.key != ""):
-		return errOneRecord(strconv.Itoa(len(appends)))
+		err = errOneRecord(strconv.Itoa(len(appends)))
+	}
+	if err != nil {
+		if u.producer == nil && u.order == "" && u.at == nil {
+			return err
+		}
+		return u.writeAll(w, journal.Write{Wrong: err}) // of which they say whether it is news
 	}
 	appends[0].Type, appends[0].Key = u.typ, u.key
-	if u.key == "" {
+	if u.key == "" || u.producer != nil {
 		return u.write(w, appends)
 	}
 	// It may be there already, by its key. Ending the stream is a step of its own
@@ -208,13 +262,31 @@ func (u *uploading) storeWhole(w http.ResponseWriter) error {
 
 // write stores appends, and the end if it was asked for, at once.
 func (u *uploading) write(w http.ResponseWriter, appends []journal.Append) error {
-	written, err := u.s.o.Journal.Write(u.r.Context(), journal.Write{
-		Stream: u.name, Appends: appends, End: u.end.state, Reason: u.end.reason,
-	})
+	return u.writeAll(w, journal.Write{Appends: appends})
+}
+
+// writeAll does a Write that has what the head of the request says, too.
+func (u *uploading) writeAll(w http.ResponseWriter, write journal.Write) error {
+	write.Stream, write.End, write.Reason = u.name, u.end.state, u.end.reason
+	write.Producer, write.Order, write.At = u.producer, u.order, u.at
+	written, err := u.s.o.Journal.Write(u.r.Context(), write)
 	if err != nil {
 		return err
 	}
-	u.answer(w, written.Last)
+	status := http.StatusNoContent
+	if u.producer != nil {
+		setProducer(w.Header(), written.Accepted)
+		if !written.Duplicate && len(write.Appends) > 0 {
+			status = http.StatusOK
+		}
+	}
+	end := u.end
+	if u.stream.Over != "" {
+		end.reason = u.stream.Reason
+	}
+	end.state = written.Over
+	setEnd(w.Header(), written.Last, end)
+	w.WriteHeader(status)
 	return nil
 }
 
@@ -233,10 +305,23 @@ func (u *uploading) complete(a *journal.Append) {
 // off, and it was to be the last, the stream has ended too: as truncated, never as
 // complete.
 func (u *uploading) storeMany(w http.ResponseWriter, how manner) error {
+	switch {
+	case u.order != "" || u.at != nil:
+		return leat.Errorf(leat.CodeInvalidParameter, "%s and If-Match are for one append, and the body is many", fieldOrder).
+			Advise("Leave them out, or send the records one by one, or as one JSON array.")
+	case u.producer != nil && how == chunks:
+		return leat.Errorf(leat.CodeInvalidParameter, "%s cannot be used with append=stream: where the body is cut is not the same when it is repeated", fieldProducer).
+			Advise("Leave it out, or send pieces of your own, each with the next " + fieldSeq + ".")
+	}
 	u.body.ContentType = u.stream.ContentType
-	count, err := u.storeAs(how)
+	as := &run{journal: u.s.o.Journal}
+	if u.producer != nil {
+		as.next = *u.producer
+	}
+	count, err := u.storeAs(how, as)
 	if err != nil {
-		if u.end.state != "" && (u.in.Broken() || u.r.Context().Err() != nil) {
+		// A producer sends it again, and the rest with it.
+		if u.end.state != "" && u.producer == nil && (u.in.Broken() || u.r.Context().Err() != nil) {
 			// Whether it can be ended is no news to a client that has gone.
 			_, _ = u.finish(leat.EndTruncated, leat.Offset{})
 		}
@@ -246,8 +331,19 @@ func (u *uploading) storeMany(w http.ResponseWriter, how manner) error {
 	if count.Last != nil {
 		last = *count.Last
 	}
+	if u.producer != nil {
+		u.producer = &as.next // the end is one more
+	}
+	newest := as.newest
 	if last, err = u.finish(u.end.state, last); err != nil {
 		return count.Explain(err)
+	}
+	switch {
+	case u.producer != nil && u.end.state != "":
+		newest = u.producer
+		fallthrough
+	case newest != nil:
+		setProducer(w.Header(), *newest)
 	}
 	setEnd(w.Header(), last, u.end)
 	surface.WriteJSON(w, http.StatusOK, count)
@@ -256,18 +352,22 @@ func (u *uploading) storeMany(w http.ResponseWriter, how manner) error {
 
 // storeAs stores what arrives, and all that has arrived: when a connection breaks
 // the context of its request ends before the last that it brought is read.
-func (u *uploading) storeAs(how manner) (upload.Count, error) {
+func (u *uploading) storeAs(how manner, as *run) (upload.Count, error) {
 	ctx, j := context.WithoutCancel(u.r.Context()), u.s.o.Journal
+	var to upload.Appender = j
+	if u.producer != nil {
+		to = as
+	}
 	switch how {
 	case chunks:
 		from := ingest.NewChunks(u.body, u.in.Interrupt)
 		defer from.Close()
 		return upload.StoreChunks(ctx, j, from, u.complete)
 	case values:
-		return upload.Store(ctx, j, ingest.NewValues(u.body), u.complete, ingest.AtLine)
+		return upload.Store(ctx, to, ingest.NewValues(u.body), u.complete, ingest.AtLine)
 	}
 	from := ingest.NewEvents(u.body)
-	count, err := upload.Store(ctx, j, from, u.complete, ingest.AtEvent)
+	count, err := upload.Store(ctx, to, from, u.complete, ingest.AtEvent)
 	if err == nil && from.Pending() {
 		err = count.Explain(leat.Errorf(leat.CodeInvalidBody, "the body ends inside an event, after %d that were whole", count.Count).
 			Advise("An event ends with an empty line. Send the last one again, with it."))
@@ -286,6 +386,6 @@ func (u *uploading) finish(state leat.EndState, last leat.Offset) (leat.Offset, 
 		return last, nil
 	}
 	ctx := context.WithoutCancel(u.r.Context())
-	written, err := u.s.o.Journal.Write(ctx, journal.Write{Stream: u.name, End: state, Reason: u.end.reason})
+	written, err := u.s.o.Journal.Write(ctx, journal.Write{Stream: u.name, End: state, Reason: u.end.reason, Producer: u.producer})
 	return written.Last, err
 }
