@@ -48,11 +48,13 @@ type scenario struct {
 // scenarios are those of all files, in the order in which they are measured.
 var scenarios = slices.Concat(
 	fanOutScenarios,
+	writeScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
+	writeTargets,
 )
 
 func main() {
@@ -101,7 +103,7 @@ func chosen(sc scenario) (found []*peer) {
 	if *flagOnly != "" && !slices.ContainsFunc(strings.Split(*flagOnly, ","), func(s string) bool { return strings.Contains(sc.name, s) }) {
 		return nil
 	}
-	for _, p := range peers {
+	for _, p := range slices.Concat(peers, writePeers) {
 		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
 			continue
 		}
@@ -124,6 +126,9 @@ func run(sc scenario, p *peer) (result, error) {
 		return result{}, err
 	}
 	defer s.stop()
+	if p.alone != nil {
+		return p.alone()
+	}
 	return sc.run(s)
 }
 

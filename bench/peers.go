@@ -28,6 +28,8 @@ type peer struct {
 	// start returns the process, or nil if the peer has none. It sets the server's
 	// address if the process does not print it.
 	start func(*server) (*exec.Cmd, error)
+	// alone measures what is no server, in the place of a scenario's run.
+	alone func() (result, error)
 	// subscribe returns the request of a reader; all: with everything there is.
 	subscribe func(topic string, all bool) string
 	// mark is what stands before an event in its line of data; usually nothing does.
@@ -78,7 +80,9 @@ func startSelf(s *server) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(self, "-rival", s.name), nil
+	cmd := exec.Command(self, "-rival", s.name)
+	cmd.Dir = s.dir
+	return cmd, nil
 }
 
 func get(path string, headers ...string) string {
