@@ -28,20 +28,20 @@ import (
 // same run.
 
 var writeScenarios = []scenario{
-	{name: "append, 1 connection", servers: []string{"leat", "net/http", "http+disk", "disk", "disk, growing", "pebble 1"}, run: toEvents(1)},
-	{name: "append, 64 connections", servers: []string{"leat", "net/http", "http+disk", "pebble 64"}, run: toEvents(64)},
-	{name: "stream, 1 connection", servers: []string{"leat"}, run: toStreams(1, 1)},
-	{name: "stream, 64 connections", servers: []string{"leat"}, run: toStreams(64, 64)},
-	{name: "one stream, 64 connections", servers: []string{"leat"}, run: toStreams(64, 1)},
-	{name: "100 lines, 1 connection", servers: []string{"leat"}, run: lines(1)},
-	{name: "100 lines, 64 connections", servers: []string{"leat"}, run: lines(64)},
+	{name: "append over 1 connection", servers: []string{"leat", "net/http", "http+disk", "disk", "disk, growing", "pebble 1"}, run: toEvents(1)},
+	{name: "append over 64 connections", servers: []string{"leat", "net/http", "http+disk", "pebble 64"}, run: toEvents(64)},
+	{name: "stream over 1 connection", servers: []string{"leat"}, run: toStreams(1, 1)},
+	{name: "stream over 64 connections", servers: []string{"leat"}, run: toStreams(64, 64)},
+	{name: "one stream over 64 connections", servers: []string{"leat"}, run: toStreams(64, 1)},
+	{name: "100 lines over 1 connection", servers: []string{"leat"}, run: lines(1)},
+	{name: "100 lines over 64 connections", servers: []string{"leat"}, run: lines(64)},
 }
 
 var writeTargets = []target{
 	{name: "5: durable appends/s, 64 connections", unit: "/s", limit: 40_000,
-		value: func(rs results) float64 { return rs.of("append, 64 connections", "leat", "deliveries/s") }},
+		value: func(rs results) float64 { return rs.of("append over 64 connections", "leat", "deliveries/s") }},
 	{name: "5: durable appends/s, 1 connection, as a multiple of one write and fdatasync each", unit: "x", limit: 0.8,
-		value: ratio("append, 1 connection", "deliveries/s", "disk, growing")},
+		value: ratio("append over 1 connection", "deliveries/s", "disk, growing")},
 }
 
 // writePeers are the ceilings. Those without a process are this one.
