@@ -1,6 +1,5 @@
 package journal
 
-
 // Glance returns what is remembered of a stream that is open, and whether anything
 // is: its Name, ContentType, Kind and Last. It reads nothing, so it is for whoever
 // is about to append and has to know how a body is to be read. The stream may have
@@ -23,4 +22,3 @@ func (j *Journal) Glance(name string) (Meta, bool) {
 	}
 	return m, true
 }
-
