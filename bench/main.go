@@ -49,11 +49,13 @@ type scenario struct {
 // scenarios are those of all files, in the order in which they are measured.
 var scenarios = slices.Concat(
 	fanOutScenarios,
+	writeScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
+	writeTargets,
 )
 
 func main() {
@@ -109,7 +111,7 @@ func main() {
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	for _, p := range peers {
+	for _, p := range slices.Concat(peers, writePeers) {
 		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
 			continue
 		}
@@ -132,6 +134,9 @@ func run(sc scenario, p *peer) (result, error) {
 		return result{}, err
 	}
 	defer s.stop()
+	if p.alone != nil {
+		return p.alone()
+	}
 	return sc.run(s)
 }
 

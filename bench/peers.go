@@ -32,6 +32,8 @@ type peer struct {
 	start func(*server) (*exec.Cmd, error)
 	// create returns the request that makes a topic; nil: it is made by its use.
 	create func(topic string) string
+	// alone measures what is no server, in the place of a scenario's run.
+	alone func() (result, error)
 	// subscribe returns the request of a reader; all: with everything there is.
 	subscribe func(topic string, all bool) string
 	// mark is what stands before an event in its line of data; usually nothing does.
@@ -84,7 +86,9 @@ func startSelf(s *server) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command(self, "-rival", s.name), nil
+	cmd := exec.Command(self, "-rival", s.name)
+	cmd.Dir = s.dir
+	return cmd, nil
 }
 
 func get(path string, headers ...string) string {

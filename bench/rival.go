@@ -14,10 +14,11 @@ import (
 
 // rivals are the servers of this program, by name. They keep records in memory at most.
 var rivals = map[string]func() http.Handler{
-	"net/http": func() http.Handler { return &hub{topics: map[string]*hubTopic{}} },
-	"bare":     func() http.Handler { return &bare{} },
-	"go-sse":   newGoSSE,
-	"r3labs":   newR3Labs,
+	"net/http":  func() http.Handler { return &hub{topics: map[string]*hubTopic{}} },
+	"bare":      func() http.Handler { return &bare{} },
+	"go-sse":    newGoSSE,
+	"r3labs":    newR3Labs,
+	"http+disk": newSyncHandler,
 }
 
 // serveRival serves one of them, until the process is ended.
