@@ -54,6 +54,7 @@ type page struct {
 	release        func()
 	order          uint64    // the removals that it shows, by their number
 	lost           *removals // what they removed after it; nil if there were none
+	followed       bool      // whether to read ahead was asked. Guarded by the feed's mu
 }
 
 // touch adds fd to a list that it is not in yet. The caller holds the Live's mu.

@@ -241,6 +241,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				frames = frames[:1] // before the next there may be a gap to tell
 			}
 			if state, ok := r.fill(out, frames, size); ok {
+				r.live.readAhead(fd, p)
 				return state
 			}
 			fd.dropPage(p)
