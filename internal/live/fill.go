@@ -55,11 +55,10 @@ func (q *queue) close() {
 // requestPage asks the fillers for the page that follows a position. The
 // caller holds the feed's mu and waits in atHole.
 func (l *Live) requestPage(fd *feed, after, upTo uint64) {
-	if fd.filling {
-		return
+	if !fd.filling {
+		fd.filling = true
+		l.fills.put(want{fd, after, upTo, fd.lost})
 	}
-	fd.filling = true
-	l.fills.put(want{fd, after, upTo, fd.lost})
 }
 
 // readAhead asks for the page behind p, which a reader has begun, if p itself was
