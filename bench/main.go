@@ -49,12 +49,14 @@ type scenario struct {
 var scenarios = slices.Concat(
 	fanOutScenarios,
 	coldScenarios,
+	filterScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
 	coldTargets,
+	filterTargets,
 )
 
 func main() {
