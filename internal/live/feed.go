@@ -30,17 +30,48 @@ type feed struct {
 	mu      sync.Mutex
 	after   uint64
 	frames  []frame.Frame
-	cut     int       // frames cut off at the front since the array was made, or more
+	cut     int // frames cut off at the front since the array was made, or more
+	atEnd   []*Reader
+	failed  error // set once, by the end of following
+	tips    tips  // of the streams that the filter names
+	learned bool  // the tips from before the feed was made are known
+	ended   bool  // the last reader has left
+	*history
+
+	// Room for the first of atEnd, and the list of only this feed that the index has
+	// for a name: a piece of memory less each where each reader has a feed of its own.
+	first [1]*Reader
+	self  [1]*feed
+}
+
+// newFeed returns a feed whose tail begins after a position.
+func newFeed(filter *leat.Filter, enc frame.Encoding, after uint64) *feed {
+	var fd *feed
+	if names := len(filter.Names()); names <= 2 && len(filter.Patterns()) == 0 {
+		// In one piece, which is smaller than two.
+		var small struct {
+			feed
+			few [2]tip
+		}
+		fd = &small.feed
+		fd.tips = small.few[:names:names]
+	} else {
+		fd = &feed{tips: newTips(filter)}
+	}
+	fd.filter, fd.encoding, fd.after = filter, enc, after
+	fd.atEnd, fd.self[0] = fd.first[:0], fd
+	return fd
+}
+
+// A history is what a feed has of the time before its tail. There is none until a
+// reader wants some, nor after the pages have gone: a feed may be one of very many
+// with one reader each. Guarded by the feed's mu.
+type history struct {
 	pages   []*page   // sorted by after, apart from each other
 	most    int       // pages, before those without frames go
 	filling bool      // a page is on its way; one at a time
 	lost    *removals // what the last page came with
-	atEnd   []*Reader
-	atHole  []*Reader // waiting for a page of history
-	failed  error     // set once, by the end of following
-	tips    tips      // of the streams that the filter names
-	learned bool      // the tips from before the feed was made are known
-	ended   bool      // the last reader has left
+	atHole  []*Reader // waiting for a page
 }
 
 // somePages is how many pages a feed keeps whatever is in them. With more, those
@@ -154,9 +185,15 @@ func (fd *feed) forget() {
 	if len(fd.frames) > 0 && fd.frames[0].Evicted() {
 		fd.cutTail(0)
 	}
+	if fd.history == nil {
+		return
+	}
 	fd.pages = slices.DeleteFunc(fd.pages, func(p *page) bool {
 		return len(p.frames) > 0 && p.frames[0].Evicted()
 	})
+	if len(fd.pages)+len(fd.atHole) == 0 && !fd.filling {
+		fd.history = nil
+	}
 }
 
 // pageAt returns the page that tells what follows a position before a limit,
@@ -226,7 +263,10 @@ func (fd *feed) fail(err error, woken []Waker) []Waker {
 	defer fd.mu.Unlock()
 	fd.failed = err
 	woken = takeWaiting(&fd.atEnd, woken)
-	return takeWaiting(&fd.atHole, woken)
+	if fd.history != nil {
+		woken = takeWaiting(&fd.atHole, woken)
+	}
+	return woken
 }
 
 // end releases what the feed holds, when its last reader has left.
@@ -234,8 +274,11 @@ func (fd *feed) end() {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
 	fd.ended = true
-	for _, p := range fd.pages {
-		p.release()
+	fd.frames = nil
+	if fd.history != nil {
+		for _, p := range fd.pages {
+			p.release()
+		}
+		fd.pages, fd.lost = nil, nil
 	}
-	fd.pages, fd.frames, fd.lost = nil, nil, nil
 }

@@ -29,7 +29,8 @@ func TestIndexIsMatch(t *testing.T) {
 		for step := range 400 {
 			switch {
 			case len(feeds) == 0 || rng.IntN(3) == 0:
-				fd := &feed{filter: randomFilter(t, rng), encoding: named(fmt.Sprint("e", rng.IntN(3))), number: uint64(step)}
+				fd := newFeed(randomFilter(t, rng), named(fmt.Sprint("e", rng.IntN(3))), 0)
+				fd.number = uint64(step)
 				feeds = append(feeds, fd)
 				x.add(fd)
 			case rng.IntN(4) == 0:
@@ -50,8 +51,8 @@ func TestIndexIsMatch(t *testing.T) {
 			x.remove(fd)
 			x.match(randomName(rng, false))
 		}
-		if n := len(x.names) + len(x.prefixes) + len(x.matches); n != 0 {
-			t.Fatalf("seed %d: %d entries are left of no feeds", seed, n)
+		if n := len(x.names) + len(x.matches); n != 0 || !x.patterns.empty() {
+			t.Fatalf("seed %d: %d entries are left of no feeds, or some of the patterns", seed, n)
 		}
 	}
 }
@@ -63,7 +64,7 @@ func TestIndexRemembersSoMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.add(&feed{filter: f, encoding: named("e")})
+	x.add(newFeed(f, named("e"), 0))
 	for i := range 2 * maxMatches {
 		if len(x.match(fmt.Sprint("s/", i))) != 1 {
 			t.Fatalf("stream %d is not found", i)

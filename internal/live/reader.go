@@ -104,7 +104,8 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
+		fd = newFeed(filter, enc, l.head.Load())
+		fd.number, fd.failed = l.made, l.failed
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
@@ -216,6 +217,9 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			}
 			fd.cutTail(i)
 		default:
+			if fd.history == nil {
+				fd.history = new(history)
+			}
 			p, upTo := fd.pageAt(r.after, max(fd.after, r.floor))
 			if p == nil {
 				r.live.requestPage(fd, r.after, upTo)
