@@ -50,6 +50,7 @@ var scenarios = slices.Concat(
 	fanOutScenarios,
 	coldScenarios,
 	filterScenarios,
+	http2Scenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
@@ -57,6 +58,7 @@ var targets = slices.Concat(
 	fanOutTargets,
 	coldTargets,
 	filterTargets,
+	http2Targets,
 )
 
 func main() {
