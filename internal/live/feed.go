@@ -44,25 +44,6 @@ type feed struct {
 	self  [1]*feed
 }
 
-// newFeed returns a feed whose tail begins after a position.
-func newFeed(filter *leat.Filter, enc frame.Encoding, after uint64) *feed {
-	var fd *feed
-	if names := len(filter.Names()); names <= 2 && len(filter.Patterns()) == 0 {
-		// In one piece, which is smaller than two.
-		var small struct {
-			feed
-			few [2]tip
-		}
-		fd = &small.feed
-		fd.tips = small.few[:names:names]
-	} else {
-		fd = &feed{tips: newTips(filter)}
-	}
-	fd.filter, fd.encoding, fd.after = filter, enc, after
-	fd.atEnd, fd.self[0] = fd.first[:0], fd
-	return fd
-}
-
 // A history is what a feed has of the time before its tail. There is none until a
 // reader wants some, nor after the pages have gone: a feed may be one of very many
 // with one reader each. Guarded by the feed's mu.
@@ -140,6 +121,9 @@ func (fd *feed) wait(list *[]*Reader, r *Reader) {
 		return
 	}
 	fd.unwait(r)
+	if *list == nil && list == &fd.atEnd {
+		*list = fd.first[:0]
+	}
 	r.waitsIn, r.waitsAt = list, len(*list)
 	*list = append(*list, r)
 }

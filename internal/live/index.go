@@ -31,6 +31,7 @@ func (x *index) add(fd *feed) {
 		if others := x.names[name]; len(others) > 0 {
 			x.names[name] = append(others, fd)
 		} else {
+			fd.self[0] = fd
 			x.names[name] = fd.self[:]
 		}
 	}

@@ -29,8 +29,7 @@ func TestIndexIsMatch(t *testing.T) {
 		for step := range 400 {
 			switch {
 			case len(feeds) == 0 || rng.IntN(3) == 0:
-				fd := newFeed(randomFilter(t, rng), named(fmt.Sprint("e", rng.IntN(3))), 0)
-				fd.number = uint64(step)
+				fd := &feed{filter: randomFilter(t, rng), encoding: named(fmt.Sprint("e", rng.IntN(3))), number: uint64(step)}
 				feeds = append(feeds, fd)
 				x.add(fd)
 			case rng.IntN(4) == 0:
@@ -64,7 +63,7 @@ func TestIndexRemembersSoMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.add(newFeed(f, named("e"), 0))
+	x.add(&feed{filter: f, encoding: named("e")})
 	for i := range 2 * maxMatches {
 		if len(x.match(fmt.Sprint("s/", i))) != 1 {
 			t.Fatalf("stream %d is not found", i)

@@ -104,8 +104,7 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		// The head moves under mu only: every record after it will be
 		// listed in the feed that is registered now.
 		l.made++
-		fd = newFeed(filter, enc, l.head.Load())
-		fd.number, fd.failed = l.made, l.failed
+		fd = &feed{filter: filter, encoding: enc, number: l.made, after: l.head.Load(), failed: l.failed, tips: newTips(filter)}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
