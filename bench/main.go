@@ -50,12 +50,18 @@ type scenario struct {
 var scenarios = slices.Concat(
 	fanOutScenarios,
 	writeScenarios,
+	coldScenarios,
+	filterScenarios,
+	http2Scenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
 	writeTargets,
+	coldTargets,
+	filterTargets,
+	http2Targets,
 )
 
 func main() {

@@ -32,7 +32,10 @@ func serveRival(name string) error {
 		return err
 	}
 	fmt.Println("http://" + ln.Addr().String())
-	return http.Serve(ln, make())
+	hs := &http.Server{Handler: make(), Protocols: new(http.Protocols)}
+	hs.Protocols.SetHTTP1(true)
+	hs.Protocols.SetUnencryptedHTTP2(true)
+	return hs.Serve(ln)
 }
 
 // A hub is the handler that one writes by hand: a channel and a flush for each

@@ -253,6 +253,9 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			}
 			fd.cutTail(i)
 		default:
+			if fd.history == nil {
+				fd.history = new(history)
+			}
 			p, upTo := fd.pageAt(r.after, max(fd.after, r.floor))
 			if p == nil {
 				r.live.requestPage(fd, r.after, upTo)
@@ -278,6 +281,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				frames = frames[:1] // before the next there may be a gap to tell
 			}
 			if state, ok := r.fill(out, frames, size); ok {
+				r.live.readAhead(fd, p)
 				return state
 			}
 			fd.dropPage(p)

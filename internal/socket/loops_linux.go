@@ -112,7 +112,7 @@ type LoopConn struct {
 // Start begins to serve a connection. It must be called once.
 func (c *LoopConn) Start(t Taken) {
 	c.fd, c.heartbeat = t.FD, t.Heartbeat
-	c.pump.source = t.Source
+	c.pump.source, c.pump.plain = t.Source, t.Plain
 	c.pump.begin(t.Head, t.Block)
 	if !c.loop.start(c) {
 		_ = unix.Close(c.fd)

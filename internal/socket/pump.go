@@ -43,12 +43,14 @@ const (
 // has not taken of a chunk that was announced is peeked at again, byte for byte
 // the same; if it is gone, what comes instead takes its place in the chunk, since
 // no client has been told what would be in it. Only the end cannot: a chunk that
-// was announced and cannot be filled is cut.
+// was announced and cannot be filled is cut. An answer that is plain has no chunks;
+// it ends after the length that its head tells, and whatever ends before was cut.
 type pump struct {
 	source  Source
 	private []byte // of our own, to be sent first: the head, a block, a chunk's edge
 	left    int    // bytes of frames that belong to the chunk that is being sent
 	last    bool   // behind private there is nothing more
+	plain   bool   // the head tells the length of the answer: there are no chunks
 	parting bool   // the farewell is due: after one more write, as soon as it can be sent
 	parted  bool   // that write was made
 	slow    bool   // the reader is too slow, and was sent its farewell
@@ -74,7 +76,15 @@ var (
 )
 
 // begin sets what is sent first: the head of the answer, and a block.
-func (p *pump) begin(head, block []byte) { p.private = appendChunk(head, block) }
+func (p *pump) begin(head, block []byte) { p.private = p.appendBlock(head, block) }
+
+// appendBlock appends a block as it is sent: as a chunk, if there are any.
+func (p *pump) appendBlock(dst, block []byte) []byte {
+	if p.plain {
+		return append(dst, block...)
+	}
+	return appendChunk(dst, block)
+}
 
 // appendChunk appends a chunk. Nothing is no chunk: that would be the last one.
 func appendChunk(dst, data []byte) []byte {
@@ -94,7 +104,7 @@ func (p *pump) between() bool { return len(p.private) == 0 && p.left == 0 && p.s
 // what is not a whole chunk: that of Go does.
 func (p *pump) send(block []byte) {
 	if p.left == 0 {
-		p.private = appendChunk(nil, block)
+		p.private = p.appendBlock(nil, block)
 		return
 	}
 	inside := min(p.left, len(block))
@@ -162,6 +172,9 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 		if p.left > 0 {
 			return 0, cut, nil // a chunk that was announced cannot be filled
 		}
+		if p.plain {
+			return 0, ended, nil
+		}
 		p.private, p.last = lastPart, true
 	case Cut:
 		return 0, cut, nil
@@ -187,10 +200,11 @@ func (p *pump) size() int {
 }
 
 // part puts the farewell in, in place of what follows. There is none in the middle
-// of a frame whose rest is long in coming, nor from a Source that has none.
+// of a frame whose rest is long in coming, nor from a Source that has none, nor in an
+// answer of a length that was told.
 func (p *pump) part(s *scratch) progress {
 	var block []byte
-	if p.between() {
+	if p.between() && !p.plain {
 		block = p.source.Farewell(farewellDelay(s.spread))
 	}
 	s.ranges.Reset()
@@ -241,12 +255,12 @@ func (p *pump) write(to sink, s *scratch) (int, error) {
 		p.source.Advance(&s.ranges, 0)
 		return 0, nil
 	}
-	if p.left == 0 {
+	if p.left == 0 && !p.plain {
 		p.left = size
 		head = append(strconv.AppendUint(head, uint64(size), 16), chunkEnd...)
 	}
 	bufs[0] = head
-	if size == p.left {
+	if size == p.left && !p.plain {
 		bufs = append(bufs, chunkEnd)
 	}
 	s.bufs = bufs[:0]
@@ -268,6 +282,9 @@ func (p *pump) wrote(s *scratch, n int, head []byte, size int) {
 	taken := min(n, size)
 	p.source.Advance(&s.ranges, taken)
 	s.ranges.Reset()
+	if p.plain {
+		return
+	}
 	if p.left -= taken; p.left == 0 {
 		p.private = chunkEnd[n-taken:]
 		if len(p.private) == 0 {

@@ -126,6 +126,7 @@ func FuzzPump(f *testing.F) {
 	f.Add([]byte{7, 7, 7, 7, 7, 7, 7, 7, 7, 7}, uint64(2), uint8(1))
 	f.Add([]byte{20, 0, 0, 33, 0, 0, 255, 1, 2, 3}, uint64(3), uint8(2))
 	f.Add([]byte{3, 0, 200, 0, 200, 0, 200}, uint64(4), uint8(3))
+	f.Add([]byte{3, 0, 200, 0, 200, 0, 200}, uint64(5), uint8(9))
 	rng := rand.New(rand.NewPCG(1, 2))
 	for seed := range uint64(300) {
 		grants := make([]byte, rng.IntN(60))
@@ -138,7 +139,8 @@ func FuzzPump(f *testing.F) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		src, sink, sc := newWitness(t), &trickle{}, newScratch()
 		src.empty = flags&4 != 0
-		p := newPump(src)
+		p := &pump{source: src, plain: flags&8 != 0}
+		p.begin([]byte(wireHead), []byte("<head>"))
 		for range 1 + rng.IntN(20) {
 			// All kinds of sizes, none too.
 			src.add(strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(1<<rng.IntN(9))))
@@ -183,7 +185,13 @@ func FuzzPump(f *testing.F) {
 				state, _ = p.run(sink, &sc)
 			}
 		}
-		body, clean := decode(t, sink.got)
+		var body string
+		clean := state == ended
+		if p.plain { // what ends too soon is known by its length
+			body = string(sink.got[len(wireHead):])
+		} else {
+			body, clean = decode(t, sink.got)
+		}
 		// What could not be sent of a chunk was filled.
 		if want := "<head>" + string(src.given); strings.ReplaceAll(body, "\n", "") != want {
 			t.Fatalf("state %d: the client got\n%q, was given\n%q", state, body, want)
