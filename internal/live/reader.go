@@ -115,26 +115,26 @@ func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding
 func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// It moves under mu only: every record after it will be listed in a feed that is
+	// registered now. What a fork inherits is not, also if the head has not come to it yet.
+	head := l.head.Load()
 	key := feedKey{filter.String(), enc, 0}
 	if start.Lineage != nil {
 		key.fork = start.Lineage.ID
 	}
 	fd := l.feeds[key]
 	if fd == nil {
-		// The head moves under mu only: every record after it will be
-		// listed in the feed that is registered now. What a fork inherits is
-		// not, also if the head has not come to it yet.
 		l.made++
 		fd = &feed{
-			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: max(l.head.Load(), start.Lineage.Through()), failed: l.failed,
-			tips: newTips(filter), slow: newSlowness(l.slow, filter),
+			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made,
+			after: max(head, start.Lineage.Through()), failed: l.failed, tips: newTips(filter), slow: newSlowness(l.slow, filter),
 		}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
 	fd.readers++
 	l.readers++
-	came := l.head.Load()
+	came := head
 	if start.Patient {
 		came = math.MaxUint64
 	}
