@@ -49,11 +49,13 @@ type scenario struct {
 // scenarios are those of all files, in the order in which they are measured.
 var scenarios = slices.Concat(
 	fanOutScenarios,
+	replayScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
+	replayTargets,
 )
 
 func main() {
