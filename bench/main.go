@@ -38,7 +38,7 @@ type scenario struct {
 	name string
 	// needs is what a server must be able to do; the others are left out.
 	needs ability
-	// servers, if there are any, are measured and no others, in this order.
+	// servers, if it is not nil, are measured instead, in this order.
 	servers []string
 	// flags are further flags of leat serve.
 	flags []string
@@ -112,10 +112,10 @@ func main() {
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
 	for _, p := range peers {
-		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
-			continue
-		}
-		if sc.servers == nil && p.can&sc.needs == sc.needs && p.can != 0 || slices.Contains(sc.servers, p.name) {
+		switch {
+		case p.there != nil && !p.there():
+		case *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name):
+		case sc.servers != nil && slices.Contains(sc.servers, p.name), sc.servers == nil && p.can&sc.needs == sc.needs:
 			found = append(found, p)
 		}
 	}

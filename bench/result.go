@@ -220,6 +220,6 @@ func printVerdicts(vs []verdict) {
 		if !v.Met {
 			met = "MISSED"
 		}
-		fmt.Printf("%-78s %10s %s, %s %s: %s\n", v.Target, short(v.Value), v.Unit, bound, short(v.Limit), met)
+		fmt.Printf("%-100s %8s %s, %s %s: %s\n", v.Target, short(v.Value), v.Unit, bound, short(v.Limit), met)
 	}
 }
