@@ -10,16 +10,16 @@ import (
 // fanOutScenarios are readers that wait for what is published: targets 1 to 4, 6 and 7
 // of the fan-out engine.
 var fanOutScenarios = []scenario{
-	{name: "idle 10000", needs: topics, run: func(s *server) (result, error) { return idle(s, 10_000) }},
+	{name: "idle 10000", needs: crowds, run: func(s *server) (result, error) { return idle(s, 10_000) }},
 	{name: "idle 15000", servers: []string{"leat", "net/http", "nchan"}, run: func(s *server) (result, error) { return idle(s, 15_000) }},
-	{name: "full speed 1000", needs: events, run: func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
-	{name: "full speed 10000", needs: events, run: func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
+	{name: "full speed 1000", needs: crowds, run: func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
+	{name: "full speed 10000", needs: crowds, run: func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
 	{name: "paced 1000 x 50/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 50, 4*time.Second) }},
-	{name: "paced 1000 x 200/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
+	{name: "paced 1000 x 200/s", needs: crowds, run: func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
 	{name: "resume 1000 x 1000", needs: resume, run: func(s *server) (result, error) { return comeBack(s, 1000, 1000, false) }},
 	{name: "resume from disk", needs: resume | stored, run: func(s *server) (result, error) { return comeBack(s, 1000, 1000, true) }},
-	{name: "500 streams x 50/s", needs: topics, run: func(s *server) (result, error) { return manyTopics(s, 500, 500, 25_000) }},
-	{name: "5000 topics, 2000/s", needs: topics, run: func(s *server) (result, error) { return manyTopics(s, 5000, 4, 2000) }},
+	{name: "500 streams x 50/s", needs: topics, run: func(s *server) (result, error) { return manyTopics(s, 500, 500, 25_000, 4*time.Second) }},
+	{name: "5000 topics, 2000/s", needs: topics, run: func(s *server) (result, error) { return manyTopics(s, 5000, 4, 2000, 4*time.Second) }},
 }
 
 var fanOutTargets = []target{
@@ -63,8 +63,11 @@ func ratio(scenario, what, rival string) func(results) float64 {
 // idle measures the memory of readers that have nothing to read, a while after they
 // came: what connecting left behind is given back by and by.
 func idle(s *server, readers int) (r result, err error) {
-	before, beganObjects, beganBuffers := s.memory(), int64(0), int64(0)
-	beganObjects, beganBuffers = kernelMemory()
+	if err := s.make("idle"); err != nil {
+		return r, err
+	}
+	before := s.memory()
+	beganObjects, beganBuffers := kernelMemory()
 	began, cpu := time.Now(), s.cpu()
 	l, err := newLoad(s, readers, func(int) string { return s.subscribe("idle", false) })
 	if err != nil {
@@ -85,6 +88,9 @@ func idle(s *server, readers int) (r result, err error) {
 // fullSpeed publishes as fast as readers get it: four publishers, and no more than
 // about 32 events that not all readers have, so that nobody wins by queueing.
 func fullSpeed(s *server, readers int, d time.Duration) (r result, err error) {
+	if err := s.make("a"); err != nil {
+		return r, err
+	}
 	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
 	if err != nil {
 		return r, err
@@ -98,6 +104,9 @@ func fullSpeed(s *server, readers int, d time.Duration) (r result, err error) {
 
 // paced publishes at a rate.
 func paced(s *server, readers int, rate float64, d time.Duration) (r result, err error) {
+	if err := s.make("a"); err != nil {
+		return r, err
+	}
 	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
 	if err != nil {
 		return r, err
@@ -109,10 +118,13 @@ func paced(s *server, readers int, rate float64, d time.Duration) (r result, err
 }
 
 // manyTopics has a reader for each topic, and events for each in turn.
-func manyTopics(s *server, n, publishers int, rate float64) (r result, err error) {
+func manyTopics(s *server, n, publishers int, rate float64, d time.Duration) (r result, err error) {
 	names := make([]string, n)
 	for i := range names {
 		names[i] = fmt.Sprintf("t%d", i)
+	}
+	if err := s.make(names...); err != nil {
+		return r, err
 	}
 	l, err := newLoad(s, n, func(i int) string { return s.subscribe(names[i], false) })
 	if err != nil {
@@ -121,22 +133,23 @@ func manyTopics(s *server, n, publishers int, rate float64) (r result, err error
 	defer l.close()
 	p := newPublishers(s, publishers, names...)
 	p.rate = rate
-	return measure(s, l, p, 4*time.Second)
+	return measure(s, l, p, d)
 }
 
-// measure publishes for a while, after a second that does not count, and looks at what
-// arrives. All topics have as many readers.
+// measure publishes for a while, after a quarter of it that does not count, and looks
+// at what arrives. All topics have as many readers.
 func measure(s *server, l *load, p *publishers, d time.Duration) (r result, err error) {
 	p.start()
-	time.Sleep(time.Second)
+	time.Sleep(d / 4)
 	l.resetLatency()
-	cpu, n, reads, sent, busy, began := s.cpu(), l.delivered.Load(), l.reads.Load(), p.sent.Load(), l.busy(), time.Now()
+	before, n, reads, sent, busy := s.spent(), l.delivered.Load(), l.reads.Load(), p.sent.Load(), l.busy()
 	time.Sleep(d)
-	took := time.Since(began).Seconds()
+	took, cpu, others := s.spent().since(before)
+	r.Others = others
 	r.Deliveries = l.delivered.Load() - n
-	r.PerSecond = float64(r.Deliveries) / took
-	r.CPUPerMillion = (s.cpu() - cpu) / float64(r.Deliveries) * 1e6
-	r.DeliveriesARead = float64(r.Deliveries) / float64(l.reads.Load()-reads)
+	r.PerSecond = per(r.Deliveries, took)
+	r.CPUPerMillion = per(1e6*cpu, float64(r.Deliveries))
+	r.DeliveriesARead = per(r.Deliveries, float64(l.reads.Load()-reads))
 	r.GeneratorBusy = (l.busy() - busy).Seconds() / took
 	if p.rate > 0 {
 		r.RateReached = float64(p.sent.Load()-sent) / took / p.rate
@@ -154,6 +167,9 @@ func measure(s *server, l *load, p *publishers, d time.Duration) (r result, err 
 // comeBack has readers come at once that have all to read; again, if it is to be, from
 // a server that was started after everything had been published.
 func comeBack(s *server, readers, events int, again bool) (r result, err error) {
+	if err := s.make("a"); err != nil {
+		return r, err
+	}
 	if err := newPublishers(s, 1, "a").publish(events); err != nil {
 		return r, err
 	}
@@ -162,7 +178,7 @@ func comeBack(s *server, readers, events int, again bool) (r result, err error) 
 			return r, err
 		}
 	}
-	cpu, began := s.cpu(), time.Now()
+	before := s.spent()
 	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", true) })
 	if err != nil {
 		return r, err
@@ -170,10 +186,11 @@ func comeBack(s *server, readers, events int, again bool) (r result, err error) 
 	defer l.close()
 	r.Deliveries = int64(readers * events)
 	l.waitFor(r.Deliveries, 20*time.Second)
-	r.SecondsUntilLive = time.Since(began).Seconds()
-	r.PerSecond = float64(r.Deliveries) / r.SecondsUntilLive
-	r.CPUPerMillion = (s.cpu() - cpu) / float64(r.Deliveries) * 1e6
-	r.DeliveriesARead = float64(r.Deliveries) / float64(l.reads.Load())
+	took, cpu, others := s.spent().since(before)
+	r.SecondsUntilLive, r.Others = took, others
+	r.PerSecond = per(l.delivered.Load(), r.SecondsUntilLive)
+	r.CPUPerMillion = per(1e6*cpu, float64(r.Deliveries))
+	r.DeliveriesARead = per(l.delivered.Load(), float64(l.reads.Load()))
 	r.GeneratorBusy = l.busy().Seconds() / r.SecondsUntilLive
 	r.Missing, r.Wrong = r.Deliveries-l.delivered.Load(), l.wrong.Load()
 	return r, l.failure()

@@ -45,7 +45,7 @@ const maxPublishers = 8
 
 // A reader is one connection, and how far it has been parsed.
 type reader struct {
-	fd      int
+	fd      int  // for who closes it
 	head    bool // the head of the answer has been read
 	chunked bool
 	left    int    // of the chunk
@@ -70,7 +70,7 @@ func newLoad(s *server, n int, request func(i int) string) (*load, error) {
 	go l.run() // ends with close
 	for i, r := range l.conns {
 		if r.fd, err = dial(s.addr, request(i)); err == nil {
-			err = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, r.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
+			err = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, r.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(r.fd), Pad: int32(i)})
 		}
 		if err != nil {
 			l.close()
@@ -122,11 +122,11 @@ func (l *load) run() {
 			return
 		}
 		for _, e := range events[:max(n, 0)] {
-			r := l.conns[e.Fd]
-			k, err := syscall.Read(r.fd, buf)
+			r := l.conns[e.Pad]
+			k, err := syscall.Read(int(e.Fd), buf)
 			if k <= 0 && err != syscall.EAGAIN {
-				l.fail(fmt.Errorf("reader %d: the stream has ended after %d events: %v", e.Fd, r.events, err))
-				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, r.fd, nil)
+				l.fail(fmt.Errorf("reader %d: the stream has ended after %d events: %v", e.Pad, r.events, err))
+				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil)
 				continue
 			}
 			if k > 0 {
@@ -217,18 +217,29 @@ func (l *load) lines(r *reader, b []byte, now int64) {
 		}
 		b = b[i+1:]
 		if len(line) > 5 && line[0] == 'd' && string(line[:5]) == "data:" {
-			l.event(r, line[5:], now)
+			l.data(r, line[5:], now)
 		}
+	}
+}
+
+// data takes a line of data: an event, or some with the mark before each.
+func (l *load) data(r *reader, line []byte, now int64) {
+	if len(l.mark) == 0 {
+		l.event(r, bytes.TrimPrefix(line, []byte(" ")), now)
+		return
+	}
+	for {
+		i := bytes.Index(line, l.mark)
+		if i < 0 {
+			return
+		}
+		line = line[i+len(l.mark):]
+		l.event(r, line, now)
 	}
 }
 
 // event checks "publisher number nanoseconds padding".
 func (l *load) event(r *reader, data []byte, now int64) {
-	if len(l.mark) > 0 {
-		_, data, _ = bytes.Cut(data, l.mark)
-	} else if data[0] == ' ' {
-		data = data[1:]
-	}
 	publisher, data, ok := number(data)
 	seq, data, ok2 := number(data)
 	at, _, ok3 := number(data)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ var (
 	flagLeat      = flag.String("leat", "../bin/leat", "the binary")
 	flagJSON      = flag.String("json", "", "file for the results")
 	flagRounds    = flag.Int("rounds", 1, "how often everything is measured; the targets look at the medians")
-	flagOnly      = flag.String("only", "", "scenarios whose name contains one of these texts, separated by commas")
+	flagOnly      = flag.String("only", "", "regular expression that the name of a scenario must match")
 	flagServers   = flag.String("servers", "", "servers to measure, separated by commas; all that a scenario names if empty")
 	flagData      = flag.String("data", "", "directory for records, on the disk that counts; a temporary one if empty")
 	flagRival     = flag.String("rival", "", "for the command's own use: be this server")
@@ -37,7 +38,7 @@ type scenario struct {
 	name string
 	// needs is what a server must be able to do; the others are left out.
 	needs ability
-	// servers, if there are any, are measured and no others, in this order.
+	// servers, if it is not nil, are measured instead, in this order.
 	servers []string
 	// flags are further flags of leat serve.
 	flags []string
@@ -49,12 +50,14 @@ type scenario struct {
 var scenarios = slices.Concat(
 	fanOutScenarios,
 	slowScenarios,
+	replayScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
 	slowTargets,
+	replayTargets,
 )
 
 func main() {
@@ -62,18 +65,27 @@ func main() {
 	if *flagRival != "" {
 		log.Fatal(serveRival(*flagRival))
 	}
+	runtime.LockOSThread() // the thread whose end would end the servers
+	go endOnSignal()
+	only, err := regexp.Compile(*flagOnly)
+	if err != nil {
+		log.Fatalf("-only: %v", err)
+	}
 	raiseLimit()
 	fmt.Printf("%s, %d processors, %s; one run, so only ratios count\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	printHead()
 	var all results
-	failed := false
+	var failed []string
 	for round := range *flagRounds {
 		for _, sc := range scenarios {
+			if !only.MatchString(sc.name) {
+				continue
+			}
 			for _, p := range chosen(sc) {
 				r, err := run(sc, p)
 				if err != nil {
-					log.Printf("%s, %s: %v", sc.name, p.name, err)
-					failed = true
+					fmt.Printf("%-26s %-13s FAILED: %v\n", sc.name, p.name, err)
+					failed = append(failed, fmt.Sprintf("%s, %s: %v", sc.name, p.name, err))
 					continue
 				}
 				r.Scenario, r.Server, r.Round = sc.name, p.name, round+1
@@ -86,26 +98,26 @@ func main() {
 	verdicts := all.judge(targets)
 	printVerdicts(verdicts)
 	if *flagJSON != "" {
-		b, _ := json.MarshalIndent(map[string]any{"results": all, "targets": verdicts}, "", "  ")
-		if err := os.WriteFile(*flagJSON, append(b, '\n'), 0o644); err != nil {
+		b, err := json.MarshalIndent(map[string]any{"results": all, "targets": verdicts, "failed": failed}, "", "  ")
+		if err == nil {
+			err = os.WriteFile(*flagJSON, append(b, '\n'), 0o644)
+		}
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
-	if failed {
+	if len(failed) > 0 {
 		os.Exit(1)
 	}
 }
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	if *flagOnly != "" && !slices.ContainsFunc(strings.Split(*flagOnly, ","), func(s string) bool { return strings.Contains(sc.name, s) }) {
-		return nil
-	}
 	for _, p := range peers {
-		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
-			continue
-		}
-		if sc.servers == nil && p.can&sc.needs == sc.needs && p.can != 0 || slices.Contains(sc.servers, p.name) {
+		switch {
+		case p.there != nil && !p.there():
+		case *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name):
+		case sc.servers != nil && slices.Contains(sc.servers, p.name), sc.servers == nil && p.can&sc.needs == sc.needs:
 			found = append(found, p)
 		}
 	}

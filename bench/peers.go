@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type ability int
 
 const (
 	events ability = 1 << iota // many readers of one topic
+	crowds                     // a thousand of them at 200,000 deliveries a second, or ten thousand
 	topics                     // of many topics
 	resume                     // readers that come back get what they have missed
 	stored                     // records survive the end of the process
@@ -28,18 +30,22 @@ type peer struct {
 	// start returns the process, or nil if the peer has none. It sets the server's
 	// address if the process does not print it.
 	start func(*server) (*exec.Cmd, error)
+	// create returns the request that makes a topic; nil: it is made by its use.
+	create func(topic string) string
 	// subscribe returns the request of a reader; all: with everything there is.
 	subscribe func(topic string, all bool) string
 	// mark is what stands before an event in its line of data; usually nothing does.
 	mark string
 	// publish appends a request that publishes an event.
 	publish func(b []byte, topic string, body []byte) []byte
+	// content returns the path of all that was published to a topic; nil if it has none.
+	content func(topic string) string
 }
 
 // peers are all kinds of servers, Leat first.
-var peers = []*peer{
+var peers = slices.Concat([]*peer{
 	{
-		name: "leat", can: events | topics | resume | stored, start: startLeat,
+		name: "leat", can: events | crowds | topics | resume | stored, start: startLeat,
 		subscribe: func(topic string, all bool) string {
 			if all {
 				return get("/events?topic=" + topic + "&from=start")
@@ -47,10 +53,13 @@ var peers = []*peer{
 			return get("/events?topic=" + topic)
 		},
 		publish: postEvents,
+		content: func(topic string) string { return "/streams/" + topic },
 	},
-	ours("net/http", events|topics|resume),
-	ours("bare", events),
-}
+	ours("net/http", events|crowds|topics|resume),
+	ours("bare", events|crowds),
+	ours("go-sse", events|crowds|topics|resume),
+	ours("r3labs", events|crowds|topics|resume),
+}, programs)
 
 // ours returns a rival that this program is itself, with -rival.
 func ours(name string, can ability) *peer {

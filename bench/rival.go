@@ -16,6 +16,8 @@ import (
 var rivals = map[string]func() http.Handler{
 	"net/http": func() http.Handler { return &hub{topics: map[string]*hubTopic{}} },
 	"bare":     func() http.Handler { return &bare{} },
+	"go-sse":   newGoSSE,
+	"r3labs":   newR3Labs,
 }
 
 // serveRival serves one of them, until the process is ended.

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,12 +23,29 @@ type server struct {
 	addr string
 	dir  string // of its records; kept while it is started again
 	args []string
-	cmd  *exec.Cmd // nil if the peer has no process
+	cmd  *exec.Cmd       // nil if the peer has no process
+	made map[string]bool // topics that need not be made any more
+}
+
+// running is the server that was started last.
+var running atomic.Pointer[server]
+
+// endOnSignal ends what is running when this program is asked to end. It has no end of
+// its own.
+func endOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGINT, syscall.SIGTERM)
+	<-asked
+	if s := running.Load(); s != nil {
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+		_ = os.RemoveAll(s.dir)
+	}
+	os.Exit(1)
 }
 
 // startServer starts a peer with its defaults; flags are further ones for Leat.
 func startServer(p *peer, flags []string) (*server, error) {
-	s := &server{peer: p, args: flags}
+	s := &server{peer: p, args: flags, made: map[string]bool{}}
 	if p.start == nil {
 		return s, nil
 	}
@@ -41,14 +60,16 @@ func startServer(p *peer, flags []string) (*server, error) {
 	return s, nil
 }
 
-// launch starts the process and waits until it takes connections. It says on its first
-// line where it is, unless the peer has chosen that itself.
+// launch starts the process and waits until it takes connections. It says on stdout
+// where it is, unless the peer has chosen that itself.
 func (s *server) launch() (err error) {
 	s.addr = ""
 	if s.cmd, err = s.start(s); err != nil {
 		return err
 	}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that stop reaches all it has started
+	// A group of its own, so that kill reaches all it has started. It ends with this
+	// program, or it would go on for ever, and hold the locks that were handed to it.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var out io.Reader
 	if s.addr == "" {
 		if out, err = s.cmd.StdoutPipe(); err != nil {
@@ -58,10 +79,13 @@ func (s *server) launch() (err error) {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
+	running.Store(s)
 	if out != nil {
-		line, err := bufio.NewReader(out).ReadString('\n')
-		if err != nil {
-			return fmt.Errorf("the server does not say where it is: %w", err)
+		line := ""
+		for br := bufio.NewReader(out); !strings.HasPrefix(line, "http://"); {
+			if line, err = br.ReadString('\n'); err != nil {
+				return fmt.Errorf("the server does not say where it is: %w", err)
+			}
 		}
 		u, err := url.Parse(strings.TrimSpace(line))
 		if err != nil {
@@ -85,6 +109,32 @@ func (s *server) launch() (err error) {
 func (s *server) restart() error {
 	s.kill()
 	return s.launch()
+}
+
+// make makes topics, if they need to be made before they are used.
+func (s *server) make(topics ...string) error {
+	if s.create == nil {
+		return nil
+	}
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	br := bufio.NewReader(c)
+	for _, topic := range topics {
+		if s.made[topic] {
+			continue
+		}
+		if _, err := io.WriteString(c, s.create(topic)); err != nil {
+			return err
+		}
+		if err := readAnswer(br); err != nil {
+			return err
+		}
+		s.made[topic] = true
+	}
+	return nil
 }
 
 func (s *server) kill() {
