@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,31 +53,53 @@ func main() {
 	}
 }
 
-// report tries the mutants that only matches, writes a line for each, and
-// returns whether all were caught.
+// atOnce is how many mutants are tried at the same time: linking and many of the
+// tests keep one processor busy.
+const atOnce = 2
+
+// report tries the mutants that only matches, writes a line for each in their order,
+// and returns whether all were caught.
 func (r *runner) report(ctx context.Context, w io.Writer, mutants []Mutant, only *regexp.Regexp, verbose bool) bool {
-	tried, caught := 0, 0
+	type trial struct {
+		Mutant
+		took time.Duration
+		done chan result
+	}
+	var trials []*trial
 	for _, m := range mutants {
-		if !only.MatchString(m.Name) {
-			continue
+		if only.MatchString(m.Name) {
+			trials = append(trials, &trial{Mutant: m, done: make(chan result, 1)})
 		}
-		tried++
-		start := time.Now()
-		res := r.try(ctx, m)
+	}
+	// Each ends with the trials, which the loop below waits for, or with ctx.
+	var next atomic.Int32
+	for range atOnce {
+		go func() {
+			for i := next.Add(1) - 1; int(i) < len(trials); i = next.Add(1) - 1 {
+				start, t := time.Now(), trials[i]
+				res := r.try(ctx, t.Mutant)
+				t.took = time.Since(start)
+				t.done <- res
+			}
+		}()
+	}
+	caught := 0
+	for _, t := range trials {
+		res := <-t.done
 		if ctx.Err() != nil {
 			fmt.Fprintln(w, "mutants: interrupted")
 			return false
 		}
-		fmt.Fprintf(w, "%-8s %5.1fs  %s: %s\n", res.verdict, time.Since(start).Seconds(), m.Name, res.reason)
+		fmt.Fprintf(w, "%-8s %5.1fs  %s: %s\n", res.verdict, t.took.Seconds(), t.Name, res.reason)
 		if res.verdict == caughtIt {
 			caught++
 		} else {
-			fmt.Fprintf(w, "  guarantee: %s\n  defect in: %s\n  tests: %s -run '%s'\n", m.Why, m.File, m.Package, m.Run)
+			fmt.Fprintf(w, "  guarantee: %s\n  defect in: %s\n  tests: %s -run '%s'\n", t.Why, t.File, t.Package, t.Run)
 		}
 		if res.output != "" && (verbose || res.verdict != caughtIt) {
 			fmt.Fprintln(w, "  | "+strings.ReplaceAll(strings.TrimSpace(res.output), "\n", "\n  | "))
 		}
 	}
-	fmt.Fprintf(w, "mutants: %d of %d caught\n", caught, tried)
-	return caught == tried
+	fmt.Fprintf(w, "mutants: %d of %d caught\n", caught, len(trials))
+	return caught == len(trials)
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -26,16 +27,17 @@ type result struct {
 	output  string
 }
 
-// A runner tries mutants, one at a time.
+// A runner tries mutants. Its methods may be called by several goroutines at once.
 type runner struct {
 	root string // of the module
-	tmp  string // everything that is written goes here
+	tmp  string // everything that is written goes here, each try in a directory of its own
 
 	// A mutated run may take ten times as long as the sound one did, and at
 	// least patience: then it counts as hung, which is a failure.
 	patience time.Duration
 
-	sound map[string]soundRun // by package and -run, so that each is run once
+	mu    sync.Mutex
+	sound map[string]func() soundRun // by package and -run, so that each is run once
 }
 
 // A soundRun is what the tests do without a defect.
@@ -59,11 +61,16 @@ func (r *runner) try(ctx context.Context, m Mutant) result {
 	if sound.failure != nil {
 		return *sound.failure
 	}
-	overlay, err := r.writeOverlay(file, mutated)
+	dir, err := os.MkdirTemp(r.tmp, "")
 	if err != nil {
 		return result{broken, err.Error(), ""}
 	}
-	tests, out, err := r.build(ctx, m.Package, "-overlay", overlay)
+	defer os.RemoveAll(dir)
+	overlay, err := writeOverlay(dir, file, mutated)
+	if err != nil {
+		return result{broken, err.Error(), ""}
+	}
+	tests, out, err := r.build(ctx, dir, m.Package, "-overlay", overlay)
 	if err != nil {
 		return result{broken, "the mutated code does not compile", out}
 	}
@@ -97,36 +104,46 @@ func (m Mutant) apply(text string) (string, error) {
 // name the same tests.
 func (r *runner) runSound(ctx context.Context, m Mutant) soundRun {
 	key := m.Package + " " + m.Run
-	if run, ok := r.sound[key]; ok {
-		return run
-	}
-	run := soundRun{}
-	tests, out, err := r.build(ctx, m.Package)
-	if err != nil {
-		run.failure = &result{broken, "the tests do not build, even without the defect", out}
-	} else {
-		start := time.Now()
-		out, err = tests.run(ctx, m.Run, 10*time.Minute)
-		run.took = time.Since(start)
-		switch {
-		case err != nil:
-			run.failure = &result{broken, "the tests fail without the defect too", out}
-		case firstLine(out, "--- PASS: ") == "":
-			run.failure = &result{broken, "no test ran: none matches, or all were skipped", out}
+	r.mu.Lock()
+	run, ok := r.sound[key]
+	if !ok {
+		run = sync.OnceValue(func() soundRun { return r.trySound(ctx, m) })
+		if r.sound == nil {
+			r.sound = map[string]func() soundRun{}
 		}
+		r.sound[key] = run
 	}
-	if r.sound == nil {
-		r.sound = map[string]soundRun{}
-	}
-	r.sound[key] = run
-	return run
+	r.mu.Unlock()
+	return run()
 }
 
-// writeOverlay returns the name of a file for the go command's -overlay flag,
-// which puts text in the place of file.
-func (r *runner) writeOverlay(file, text string) (string, error) {
-	mutated := filepath.Join(r.tmp, "mutated.go")
-	overlay := filepath.Join(r.tmp, "overlay.json")
+func (r *runner) trySound(ctx context.Context, m Mutant) soundRun {
+	broke := func(reason, output string) soundRun { return soundRun{failure: &result{broken, reason, output}} }
+	dir, err := os.MkdirTemp(r.tmp, "")
+	if err != nil {
+		return broke(err.Error(), "")
+	}
+	defer os.RemoveAll(dir)
+	tests, out, err := r.build(ctx, dir, m.Package)
+	if err != nil {
+		return broke("the tests do not build, even without the defect", out)
+	}
+	start := time.Now()
+	out, err = tests.run(ctx, m.Run, 10*time.Minute)
+	switch {
+	case err != nil:
+		return broke("the tests fail without the defect too", out)
+	case firstLine(out, "--- PASS: ") == "":
+		return broke("no test ran: none matches, or all were skipped", out)
+	}
+	return soundRun{took: time.Since(start)}
+}
+
+// writeOverlay returns the name of a file in dir for the go command's -overlay
+// flag, which puts text in the place of file.
+func writeOverlay(dir, file, text string) (string, error) {
+	mutated := filepath.Join(dir, "mutated.go")
+	overlay := filepath.Join(dir, "overlay.json")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: mutated}})
 	if err != nil {
 		return "", err
@@ -141,19 +158,17 @@ type testBinary struct {
 	dir  string // of the package, where its tests expect to be run
 }
 
-// build compiles the tests of one package; its output tells why it could not.
-func (r *runner) build(ctx context.Context, pkg string, flags ...string) (testBinary, string, error) {
+// build compiles the tests of one package into dir; its output tells why it could not.
+// Without the tables of a debugger linking takes half as long.
+func (r *runner) build(ctx context.Context, into, pkg string, flags ...string) (testBinary, string, error) {
 	list := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", pkg)
 	list.Dir = r.root
 	dir, err := list.Output()
 	if err != nil {
 		return testBinary{}, "go list finds no such package", err
 	}
-	tests := testBinary{filepath.Join(r.tmp, "mutant.test"), strings.TrimSpace(string(dir))}
-	if err := os.RemoveAll(tests.file); err != nil {
-		return tests, "", err
-	}
-	args := append([]string{"test", "-c", "-o", tests.file}, flags...)
+	tests := testBinary{filepath.Join(into, "mutant.test"), strings.TrimSpace(string(dir))}
+	args := append([]string{"test", "-c", "-ldflags", "-w", "-o", tests.file}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cmd.Dir = r.root
 	out, err := cmd.CombinedOutput()
@@ -169,7 +184,7 @@ func (b testBinary) run(ctx context.Context, match string, timeout time.Duration
 	// process that cannot do even that.
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, b.file, "-test.v", "-test.paniconexit0", "-test.run", match, "-test.timeout", timeout.String())
+	cmd := exec.CommandContext(ctx, b.file, "-test.v", "-test.failfast", "-test.paniconexit0", "-test.run", match, "-test.timeout", timeout.String())
 	cmd.Dir = b.dir
 	cmd.WaitDelay = time.Second // a child that the test left behind may hold its output
 	out, err := cmd.CombinedOutput()
