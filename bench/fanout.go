@@ -12,10 +12,10 @@ import (
 var fanOutScenarios = []scenario{
 	{name: "idle 10000", needs: crowds, run: func(s *server) (result, error) { return idle(s, 10_000) }},
 	{name: "idle 15000", servers: []string{"leat", "net/http", "nchan"}, run: func(s *server) (result, error) { return idle(s, 15_000) }},
-	{name: "full speed 1000", needs: events, run: func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
+	{name: "full speed 1000", needs: crowds, run: func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
 	{name: "full speed 10000", needs: crowds, run: func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
 	{name: "paced 1000 x 50/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 50, 4*time.Second) }},
-	{name: "paced 1000 x 200/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
+	{name: "paced 1000 x 200/s", needs: crowds, run: func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
 	{name: "resume 1000 x 1000", needs: resume, run: func(s *server) (result, error) { return comeBack(s, 1000, 1000, false) }},
 	{name: "resume from disk", needs: resume | stored, run: func(s *server) (result, error) { return comeBack(s, 1000, 1000, true) }},
 	{name: "500 streams x 50/s", needs: topics, run: func(s *server) (result, error) { return manyTopics(s, 500, 500, 25_000, 4*time.Second) }},

@@ -38,7 +38,7 @@ type scenario struct {
 	name string
 	// needs is what a server must be able to do; the others are left out.
 	needs ability
-	// servers, if there are any, are measured and no others, in this order.
+	// servers, if it is not nil, are measured instead, in this order.
 	servers []string
 	// flags are further flags of leat serve.
 	flags []string
@@ -53,6 +53,8 @@ var scenarios = slices.Concat(
 	coldScenarios,
 	filterScenarios,
 	http2Scenarios,
+	slowScenarios,
+	replayScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
@@ -62,6 +64,8 @@ var targets = slices.Concat(
 	coldTargets,
 	filterTargets,
 	http2Targets,
+	slowTargets,
+	replayTargets,
 )
 
 func main() {
@@ -118,10 +122,10 @@ func main() {
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
 	for _, p := range slices.Concat(peers, writePeers) {
-		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
-			continue
-		}
-		if sc.servers == nil && p.can&sc.needs == sc.needs && p.can != 0 || slices.Contains(sc.servers, p.name) {
+		switch {
+		case p.there != nil && !p.there():
+		case *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name):
+		case sc.servers != nil && slices.Contains(sc.servers, p.name), sc.servers == nil && p.can&sc.needs == sc.needs && p.can != 0:
 			found = append(found, p)
 		}
 	}

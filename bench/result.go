@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // A result is what one scenario measured of one server. What it did not measure is 0.
@@ -60,20 +59,21 @@ type column struct {
 	head   string
 	format string
 	width  int
+	ratio  bool // it says something to divide it by Leat's
 	of     func(*result) float64
 }
 
 var columns = []column{
-	{"B/reader", "%.0f", 9, func(r *result) float64 { return r.BytesPerReader }},
-	{"deliveries/s", "%.0f", 12, func(r *result) float64 { return r.PerSecond }},
-	{"CPU s/M", "%.2f", 8, func(r *result) float64 { return r.CPUPerMillion }},
-	{"p50 ms", "%.2f", 8, func(r *result) float64 { return r.P50Ms }},
-	{"p99 ms", "%.2f", 8, func(r *result) float64 { return r.P99Ms }},
-	{"rate", "%.2f", 5, func(r *result) float64 { return r.RateReached }},
-	{"live s", "%.2f", 7, func(r *result) float64 { return r.SecondsUntilLive }},
-	{"per read", "%.1f", 8, func(r *result) float64 { return r.DeliveriesARead }},
-	{"gen", "%.2f", 5, func(r *result) float64 { return r.GeneratorBusy }},
-	{"others", "%.2f", 6, func(r *result) float64 { return r.Others }},
+	{"B/reader", "%.0f", 9, true, func(r *result) float64 { return r.BytesPerReader }},
+	{"deliveries/s", "%.0f", 12, true, func(r *result) float64 { return r.PerSecond }},
+	{"CPU s/M", "%.2f", 8, true, func(r *result) float64 { return r.CPUPerMillion }},
+	{"p50 ms", "%.2f", 8, true, func(r *result) float64 { return r.P50Ms }},
+	{"p99 ms", "%.2f", 8, true, func(r *result) float64 { return r.P99Ms }},
+	{"rate", "%.2f", 5, false, func(r *result) float64 { return r.RateReached }},
+	{"live s", "%.2f", 7, true, func(r *result) float64 { return r.SecondsUntilLive }},
+	{"per read", "%.1f", 8, false, func(r *result) float64 { return r.DeliveriesARead }},
+	{"gen", "%.2f", 5, false, func(r *result) float64 { return r.GeneratorBusy }},
+	{"others", "%.2f", 6, false, func(r *result) float64 { return r.Others }},
 }
 
 func printHead() {
@@ -143,32 +143,32 @@ func (rs results) of(scenario, server, what string) float64 {
 
 // printRatios sets each rival beside Leat: how many times Leat's number is its own.
 func (rs results) printRatios() {
-	const width = 13
+	fmt.Printf("\nratios: a server's number as a multiple of Leat's\n%-26s %-13s", "scenario", "server")
+	for _, c := range columns {
+		if c.ratio {
+			fmt.Printf(" %*s", c.width, c.head)
+		}
+	}
+	fmt.Println()
 	seen := map[string]bool{}
-	begun := false
-	for i := range rs {
-		sc, name := rs[i].Scenario, rs[i].Server
-		if name == "leat" || seen[sc+"\n"+name] {
+	for _, r := range rs {
+		key := r.Scenario + "\n" + r.Server
+		if r.Server == "leat" || seen[key] {
 			continue
 		}
-		seen[sc+"\n"+name] = true
-		var line strings.Builder
-		any := false
+		seen[key] = true
+		fmt.Printf("%-26s %-13s", r.Scenario, r.Server)
 		for _, c := range columns {
-			cell := "-"
-			if v := rs.of(sc, name, c.head) / rs.of(sc, "leat", c.head); !math.IsNaN(v) {
-				cell, any = short(v), true
+			if !c.ratio {
+				continue
 			}
-			fmt.Fprintf(&line, " %*s", c.width, cell)
+			cell := "-"
+			if v := rs.of(r.Scenario, r.Server, c.head) / rs.of(r.Scenario, "leat", c.head); !math.IsNaN(v) {
+				cell = short(v)
+			}
+			fmt.Printf(" %*s", c.width, cell)
 		}
-		if !any {
-			continue
-		}
-		if !begun {
-			fmt.Printf("\nratios: what the server needs or does, as a multiple of Leat's\n")
-			begun = true
-		}
-		fmt.Printf("%-26s %-*s%s\n", sc, width, name, line.String())
+		fmt.Println()
 	}
 }
 
@@ -220,6 +220,6 @@ func printVerdicts(vs []verdict) {
 		if !v.Met {
 			met = "MISSED"
 		}
-		fmt.Printf("%-78s %10s %s, %s %s: %s\n", v.Target, short(v.Value), v.Unit, bound, short(v.Limit), met)
+		fmt.Printf("%-100s %8s %s, %s %s: %s\n", v.Target, short(v.Value), v.Unit, bound, short(v.Limit), met)
 	}
 }

@@ -48,6 +48,7 @@ var programs = []*peer{
 		publish: func(b []byte, topic string, body []byte) []byte {
 			return post(b, "/v1/stream/"+topic, "Content-Type: text/plain\r\n", body)
 		},
+		content: func(topic string) string { return "/v1/stream/" + topic },
 	},
 	{
 		name: "nchan", can: events | crowds | topics | resume,

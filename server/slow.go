@@ -30,8 +30,8 @@ type SlowRule struct {
 	// It is told with a gap, "skipped". The end of a stream that it names is never
 	// skipped. A reader of bytes cannot be told, and is disconnected.
 	//
-	// If false, it is disconnected, asked to come back in up to 5 seconds if its
-	// form can say that, and goes on where it was.
+	// If false, it is disconnected and, if its form can say that, asked to come back
+	// within some seconds, spread; it goes on where it was.
 	Skip bool
 }
 

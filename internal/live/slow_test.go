@@ -52,7 +52,7 @@ func TestSlowReaderIsSkipped(t *testing.T) {
 			t.Error("it is not to be skipped, or, if it cannot be told, not to be disconnected")
 		}
 		if c.Peek(&c.out, 1) != live.Due || c.TooSlow(true) || c.After() != from {
-			t.Error("it moves before it is told")
+			t.Fatal("it moves before it is told")
 		}
 		gap := c.wantGap()
 		if to := more[len(more)-1].Offset.Seq; !gap.Skipped || gap.From != from || gap.Through != to || c.After() != to {
@@ -93,6 +93,9 @@ func TestSlowReaderIsDisconnected(t *testing.T) {
 		}
 		// It comes back, and what it has missed is no lag.
 		again := join(t, l, filter(t, "a", "b"), plain{}, live.Start{After: after})
+		if again.TooSlow(true) {
+			t.Error("it comes back and is too slow at once")
+		}
 		again.want(records[1:]...)
 		patient := join(t, l, filter(t, "a"), plain{}, live.Start{After: after, Patient: true})
 		fillLog(t, st, 30, strings.Repeat("x", 100), "a")
