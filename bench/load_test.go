@@ -58,3 +58,23 @@ func TestHistogram(t *testing.T) {
 		}
 	}
 }
+
+// What the generator itself costs: the same for all servers, and part of what they
+// have to share two processors with.
+func BenchmarkTake(b *testing.B) {
+	l, r := &load{}, &reader{head: true, chunked: true}
+	var body []byte
+	const events = 40
+	for i := range events {
+		e := fmt.Sprintf("id: 1795656026105088_0000000000000003\ndata: %s\n\n", (fmt.Sprintf("0 %d 1795656026105088000 ", i) + padding)[:100])
+		body = fmt.Appendf(body, "%x\r\n%s\r\n", len(e), e)
+	}
+	for b.Loop() {
+		l.take(r, body)
+		r.next[0] = 0
+	}
+	if l.wrong.Load() > 0 || l.fault != nil {
+		b.Error(l.wrong.Load(), l.fault)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
+}

@@ -102,6 +102,9 @@ func main() {
 			}
 		}
 	}
+	if len(all)+len(failed) == 0 {
+		log.Fatal("nothing to measure: no scenario has this name and one of these servers")
+	}
 	all.printRatios()
 	verdicts := all.judge(targets)
 	printVerdicts(verdicts)
