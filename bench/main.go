@@ -48,11 +48,13 @@ type scenario struct {
 // scenarios are those of all files, in the order in which they are measured.
 var scenarios = slices.Concat(
 	fanOutScenarios,
+	stormScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
 var targets = slices.Concat(
 	fanOutTargets,
+	stormTargets,
 )
 
 func main() {
