@@ -10,10 +10,10 @@ import (
 // fanOutScenarios are readers that wait for what is published: targets 1 to 4, 6 and 7
 // of the fan-out engine.
 var fanOutScenarios = []scenario{
-	{name: "idle 10000", needs: events, run: func(s *server) (result, error) { return idle(s, 10_000) }},
+	{name: "idle 10000", needs: crowds, run: func(s *server) (result, error) { return idle(s, 10_000) }},
 	{name: "idle 15000", servers: []string{"leat", "net/http", "nchan"}, run: func(s *server) (result, error) { return idle(s, 15_000) }},
 	{name: "full speed 1000", needs: events, run: func(s *server) (result, error) { return fullSpeed(s, 1000, 3*time.Second) }},
-	{name: "full speed 10000", needs: events, run: func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
+	{name: "full speed 10000", needs: crowds, run: func(s *server) (result, error) { return fullSpeed(s, 10_000, 4*time.Second) }},
 	{name: "paced 1000 x 50/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 50, 4*time.Second) }},
 	{name: "paced 1000 x 200/s", needs: events, run: func(s *server) (result, error) { return paced(s, 1000, 200, 4*time.Second) }},
 	{name: "resume 1000 x 1000", needs: resume, run: func(s *server) (result, error) { return comeBack(s, 1000, 1000, false) }},
@@ -142,12 +142,13 @@ func measure(s *server, l *load, p *publishers, d time.Duration) (r result, err 
 	p.start()
 	time.Sleep(d / 4)
 	l.resetLatency()
-	cpu, n, reads, sent, busy, began := s.cpu(), l.delivered.Load(), l.reads.Load(), p.sent.Load(), l.busy(), time.Now()
+	before, n, reads, sent, busy := s.spent(), l.delivered.Load(), l.reads.Load(), p.sent.Load(), l.busy()
 	time.Sleep(d)
-	took := time.Since(began).Seconds()
+	took, cpu, others := s.spent().since(before)
+	r.Others = others
 	r.Deliveries = l.delivered.Load() - n
 	r.PerSecond = per(r.Deliveries, took)
-	r.CPUPerMillion = per(1e6*(s.cpu()-cpu), float64(r.Deliveries))
+	r.CPUPerMillion = per(1e6*cpu, float64(r.Deliveries))
 	r.DeliveriesARead = per(r.Deliveries, float64(l.reads.Load()-reads))
 	r.GeneratorBusy = (l.busy() - busy).Seconds() / took
 	if p.rate > 0 {
@@ -177,7 +178,7 @@ func comeBack(s *server, readers, events int, again bool) (r result, err error) 
 			return r, err
 		}
 	}
-	cpu, began := s.cpu(), time.Now()
+	before := s.spent()
 	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", true) })
 	if err != nil {
 		return r, err
@@ -185,9 +186,10 @@ func comeBack(s *server, readers, events int, again bool) (r result, err error) 
 	defer l.close()
 	r.Deliveries = int64(readers * events)
 	l.waitFor(r.Deliveries, 20*time.Second)
-	r.SecondsUntilLive = time.Since(began).Seconds()
+	took, cpu, others := s.spent().since(before)
+	r.SecondsUntilLive, r.Others = took, others
 	r.PerSecond = per(l.delivered.Load(), r.SecondsUntilLive)
-	r.CPUPerMillion = per(1e6*(s.cpu()-cpu), float64(r.Deliveries))
+	r.CPUPerMillion = per(1e6*cpu, float64(r.Deliveries))
 	r.DeliveriesARead = per(l.delivered.Load(), float64(l.reads.Load()))
 	r.GeneratorBusy = l.busy().Seconds() / r.SecondsUntilLive
 	r.Missing, r.Wrong = r.Deliveries-l.delivered.Load(), l.wrong.Load()

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ var (
 	flagLeat      = flag.String("leat", "../bin/leat", "the binary")
 	flagJSON      = flag.String("json", "", "file for the results")
 	flagRounds    = flag.Int("rounds", 1, "how often everything is measured; the targets look at the medians")
-	flagOnly      = flag.String("only", "", "scenarios whose name contains one of these texts, separated by commas")
+	flagOnly      = flag.String("only", "", "regular expression that the name of a scenario must match")
 	flagServers   = flag.String("servers", "", "servers to measure, separated by commas; all that a scenario names if empty")
 	flagData      = flag.String("data", "", "directory for records, on the disk that counts; a temporary one if empty")
 	flagRival     = flag.String("rival", "", "for the command's own use: be this server")
@@ -64,6 +65,10 @@ func main() {
 	}
 	runtime.LockOSThread() // the thread whose end would end the servers
 	go endOnSignal()
+	only, err := regexp.Compile(*flagOnly)
+	if err != nil {
+		log.Fatalf("-only: %v", err)
+	}
 	raiseLimit()
 	fmt.Printf("%s, %d processors, %s; one run, so only ratios count\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	printHead()
@@ -71,6 +76,9 @@ func main() {
 	var failed []string
 	for round := range *flagRounds {
 		for _, sc := range scenarios {
+			if !only.MatchString(sc.name) {
+				continue
+			}
 			for _, p := range chosen(sc) {
 				r, err := run(sc, p)
 				if err != nil {
@@ -103,9 +111,6 @@ func main() {
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	if *flagOnly != "" && !slices.ContainsFunc(strings.Split(*flagOnly, ","), func(s string) bool { return strings.Contains(sc.name, s) }) {
-		return nil
-	}
 	for _, p := range peers {
 		if *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name) || p.there != nil && !p.there() {
 			continue

@@ -15,6 +15,7 @@ type ability int
 
 const (
 	events ability = 1 << iota // many readers of one topic
+	crowds                     // ten thousand of them
 	topics                     // of many topics
 	resume                     // readers that come back get what they have missed
 	stored                     // records survive the end of the process
@@ -42,7 +43,7 @@ type peer struct {
 // peers are all kinds of servers, Leat first.
 var peers = slices.Concat([]*peer{
 	{
-		name: "leat", can: events | topics | resume | stored, start: startLeat,
+		name: "leat", can: events | crowds | topics | resume | stored, start: startLeat,
 		subscribe: func(topic string, all bool) string {
 			if all {
 				return get("/events?topic=" + topic + "&from=start")
@@ -51,10 +52,10 @@ var peers = slices.Concat([]*peer{
 		},
 		publish: postEvents,
 	},
-	ours("net/http", events|topics|resume),
-	ours("bare", events),
-	ours("go-sse", events|topics|resume),
-	ours("r3labs", events|topics|resume),
+	ours("net/http", events|crowds|topics|resume),
+	ours("bare", events|crowds),
+	ours("go-sse", events|crowds|topics|resume),
+	ours("r3labs", events|crowds|topics|resume),
 }, programs)
 
 // ours returns a rival that this program is itself, with -rival.

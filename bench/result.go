@@ -26,6 +26,7 @@ type result struct {
 	SecondsUntilLive float64 `json:"seconds_until_live,omitempty"`
 	DeliveriesARead  float64 `json:"deliveries_per_read,omitempty"` // as the generator read them
 	GeneratorBusy    float64 `json:"generator_busy,omitempty"`      // share of the time that the thread that reads was running
+	Others           float64 `json:"others,omitempty"`              // processors that neither the server nor the generator had
 	Missing          int64   `json:"missing,omitempty"`
 	Wrong            int64   `json:"wrong,omitempty"` // out of order, or repeated
 
@@ -72,6 +73,7 @@ var columns = []column{
 	{"live s", "%.2f", 7, func(r *result) float64 { return r.SecondsUntilLive }},
 	{"per read", "%.1f", 8, func(r *result) float64 { return r.DeliveriesARead }},
 	{"gen", "%.2f", 5, func(r *result) float64 { return r.GeneratorBusy }},
+	{"others", "%.2f", 6, func(r *result) float64 { return r.Others }},
 }
 
 func printHead() {

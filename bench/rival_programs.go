@@ -50,7 +50,7 @@ var programs = []*peer{
 		},
 	},
 	{
-		name: "nchan", can: events | topics | resume,
+		name: "nchan", can: events | crowds | topics | resume,
 		there: func() bool { return *flagNginx != "" },
 		start: startNchan,
 		subscribe: func(topic string, all bool) string {
@@ -64,7 +64,7 @@ var programs = []*peer{
 		},
 	},
 	{
-		name: "centrifugo", can: events | topics | resume, mark: `"data":"`,
+		name: "centrifugo", can: events | crowds | topics | resume, mark: `"data":"`,
 		there: func() bool { return *flagCentrifugo != "" },
 		start: startCentrifugo,
 		subscribe: func(topic string, all bool) string {
@@ -75,7 +75,7 @@ var programs = []*peer{
 		},
 	},
 	{
-		name: "mercure", can: events | topics | resume,
+		name: "mercure", can: events | crowds | topics | resume,
 		there: func() bool { return *flagMercure != "" },
 		start: startMercure,
 		subscribe: func(topic string, all bool) string {

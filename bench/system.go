@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // processes returns a process and all that it has started.
@@ -68,6 +70,36 @@ func field(file, name string) int64 {
 		}
 	}
 	return 0
+}
+
+// A spent is how much processor time had been used at a moment, in seconds.
+type spent struct {
+	at                       time.Time
+	server, own, allTogether float64
+}
+
+// spent returns what the server, this program and the whole machine have used.
+func (s *server) spent() spent {
+	now := spent{at: time.Now(), server: s.cpu()}
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
+		now.own = float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(b), "\n")
+	for i, f := range strings.Fields(line) {
+		if n, err := strconv.ParseFloat(f, 64); err == nil && i != 4 && i != 5 && i < 8 { // idle, and waiting for a disk
+			now.allTogether += n / 100
+		}
+	}
+	return now
+}
+
+// since returns the seconds that have passed since before, what the server has used
+// of them, and how many processors all but the server and this program had.
+func (now spent) since(before spent) (seconds, server, others float64) {
+	seconds, server = now.at.Sub(before.at).Seconds(), now.server-before.server
+	return seconds, server, max(0, now.allTogether-before.allTogether-server-(now.own-before.own)) / seconds
 }
 
 // kernelMemory returns the bytes that the kernel has for all processes of the
