@@ -541,4 +541,13 @@ var table = []Mutant{
 		Package: "./cmd/leat",
 		Run:     "^TestDescriptorsRunOut$",
 	},
+	{
+		Name:    "reader-has-a-goroutine",
+		Why:     "a reader whose connection was taken over has no goroutine, and a stream has none",
+		File:    "internal/session/reading.go",
+		Old:     "	c.Start(socket.Taken{",
+		New:     "	go func() { select {} }()\n	c.Start(socket.Taken{",
+		Package: "./server",
+		Run:     "^TestManyStreamsWithAReaderEach$",
+	},
 }
