@@ -550,4 +550,13 @@ var table = []Mutant{
 		Package: "./server",
 		Run:     "^TestManyStreamsWithAReaderEach$",
 	},
+	{
+		Name:    "accept-does-not-yield",
+		Why:     "a connection is served before the next one is accepted, so that a rush leaves no memory behind",
+		File:    "server/server.go",
+		Old:     "	runtime.Gosched()\n",
+		New:     "	_ = runtime.Gosched\n",
+		Package: "./server",
+		Run:     "^TestConnectionsTakeTurns$",
+	},
 }
