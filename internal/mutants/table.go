@@ -559,4 +559,13 @@ var table = []Mutant{
 		Package: "./server",
 		Run:     "^TestConnectionsTakeTurns$",
 	},
+	{
+		Name:    "filter-keeps-the-request",
+		Why:     "nothing of a request is kept for a reader but the names that it asked for",
+		File:    "filter.go",
+		Old:     "strings.Clone(t)",
+		New:     "t",
+		Package: ".",
+		Run:     "^TestFilterKeepsNoRequest$",
+	},
 }
