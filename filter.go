@@ -77,6 +77,9 @@ func ParseFilter(topics ...string) (*Filter, error) {
 			Advise("Name one or more topics, for example /events?topic=orders/42&topic=news/*.")
 	}
 	topics = slices.Clone(topics)
+	for i, t := range topics {
+		topics[i] = strings.Clone(t) // a part of a request would keep all of it
+	}
 	slices.Sort(topics)
 	topics = slices.Compact(topics)
 	exact := 0

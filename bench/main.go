@@ -55,6 +55,7 @@ var scenarios = slices.Concat(
 	http2Scenarios,
 	slowScenarios,
 	replayScenarios,
+	stormScenarios,
 )
 
 // targets are the lines below the table that say what was wanted.
@@ -66,6 +67,7 @@ var targets = slices.Concat(
 	http2Targets,
 	slowTargets,
 	replayTargets,
+	stormTargets,
 )
 
 func main() {

@@ -222,3 +222,28 @@ func TestReadersHaveNoGoroutines(t *testing.T) {
 		}
 	}
 }
+
+// Connections that came before have their turn before the next is accepted: between
+// two of them the http.Server calls ConnContext. Without, thousands are under way at
+// once when thousands come.
+func TestConnectionsTakeTurns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // with more, others run anyway
+	s := start(t, server.Options{Store: memory(t)}, protocols["HTTP/1.1"])
+	const rounds = 200
+	served := 0
+	for range rounds {
+		var turn atomic.Bool
+		done := make(chan struct{})
+		// Ends by itself; joined below.
+		go func() { turn.Store(true); close(done) }()
+		s.srv.ConnContext(t.Context(), nil)
+		if turn.Load() {
+			served++
+		}
+		<-done
+	}
+	// Whoever has the processor can lose it at any moment, or get it back too soon.
+	if served < rounds/2 {
+		t.Errorf("in %d of %d rounds the connection before had its turn", served, rounds)
+	}
+}
