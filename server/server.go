@@ -55,6 +55,19 @@ type Options struct {
 	// reader of it looks at all of them. 0: 64. Negative: no limit.
 	MaxForkDepth int
 
+	// ProducerWindow is for how long a stream remembers a producer that sends
+	// nothing. 0: 7 days. Negative: for as long as the stream is there.
+	ProducerWindow time.Duration
+
+	// MaxProducers is how many producers a stream remembers; the requests of
+	// more are refused. 0: 100,000. Negative: no bound.
+	MaxProducers int
+
+	// MaxWaiting bounds the records that wait to be stored, in bytes: when
+	// the store does not keep up, requests beyond it are refused. 0: 64 MiB.
+	// Negative: no bound.
+	MaxWaiting int64
+
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
 	BodyTimeout time.Duration

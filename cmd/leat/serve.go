@@ -31,12 +31,13 @@ type serveCmd struct {
 	ReadChunk       byteSize      `help:"How much one answer of that protocol has, about." default:"1MiB" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
-	Heartbeat    time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
-	StallTimeout time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
-	Slow         []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
-	BodyTimeout  time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
-	KeyWindow    time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
-	Drain        time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
+	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
+	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
+	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
+	BodyTimeout    time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
+	KeyWindow      time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
+	ProducerWindow age           `help:"How long a stream remembers a producer that sends nothing, such as 12h or 7d. 0: for as long as the stream is there." default:"7d"`
+	Drain          time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
 
 	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d"`
 	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none"`
@@ -46,6 +47,8 @@ type serveCmd struct {
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
 	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
 	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
+	MaxProducers   int      `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
+	MaxWaiting     byteSize `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
 
@@ -140,7 +143,16 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
+		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
 	}
+}
+
+// orNone returns what means no limit to an option, for 0.
+func orNone[T int | byteSize](n T) T {
+	if n <= 0 {
+		return -1
+	}
+	return n
 }
 
 // durability says what a class means, for people.

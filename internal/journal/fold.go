@@ -198,7 +198,7 @@ func (f *fold) accept(sub *submission) {
 		f.due = sub.due
 	}
 	sweeps := sub.sweeps != nil || sub.sweepAgain != nil
-	f.used = f.used || sub.due == nil && !sweeps || sub.create != nil
+	f.used = f.used || sub.due == nil && !sweeps && !sub.proof || sub.create != nil
 	if sweeps {
 		f.sweep(sub)
 	}

@@ -54,6 +54,7 @@ type submission struct {
 	order      string     // the Write.Order
 	sweeps     []string   // producers to be forgotten
 	sweepAgain *time.Time // when to look for more of them
+	proof      bool       // it is no use of the stream
 }
 
 // newSubmission returns one for the state that v is a view of.

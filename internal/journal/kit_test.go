@@ -292,17 +292,17 @@ func openGated(t testing.TB, st store.Store, o Options) (*Journal, *gate) {
 // waitQueued waits until n submissions wait for a stream.
 func waitQueued(t testing.TB, j *Journal, name string, n int) {
 	t.Helper()
-	for {
-		j.mu.Lock()
-		s := j.streams[name]
-		queued := 0
-		if s != nil {
-			queued = len(s.queue)
-		}
-		j.mu.Unlock()
-		if queued == n {
-			return
-		}
+	for queued(j, name) != n {
 		runtime.Gosched()
 	}
+}
+
+// queued returns how many submissions wait for a stream.
+func queued(j *Journal, name string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s := j.streams[name]; s != nil {
+		return len(s.queue)
+	}
+	return 0
 }

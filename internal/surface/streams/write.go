@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -177,8 +176,13 @@ func (u *uploading) store(w http.ResponseWriter) error {
 	// What the stream has ended with comes before what its type is, but for the type
 	// that is not said.
 	refused := refusal
-	if refused == nil || leat.CodeOf(refused) == leat.CodeTypeMismatch {
-		refused = cmp.Or(u.over(how, refusal), refusal)
+	switch {
+	case u.stream.EndedBy(u.producer):
+		refused = nil // it has been done, whatever it has
+	case refusal == nil && (how != whole || u.key != "" && u.producer == nil):
+		// It may have been stored before: the journal knows.
+	case u.stream.Over != "" && (refusal == nil || leat.CodeOf(refusal) == leat.CodeTypeMismatch):
+		refused = u.stream.Ended()
 	}
 	if refused != nil && u.end.state == "" {
 		return refused
@@ -216,18 +220,6 @@ func (u *uploading) look() (how manner, refusal, err error) {
 	}
 	how, refusal = mannerOf(u.stream, essence, u.streamed)
 	return how, refusal, nil
-}
-
-// over returns why nothing is stored of a body because the stream has ended, nil if it
-// has not, or if the body may be one that was stored before.
-func (u *uploading) over(how manner, refusal error) error {
-	switch {
-	case u.stream.EndedBy(u.producer):
-		return nil
-	case refusal == nil && (how != whole || u.key != "" && u.producer == nil):
-		return nil // the journal knows
-	}
-	return u.stream.Ended()
 }
 
 func errOneRecord(records string) error {
