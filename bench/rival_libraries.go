@@ -18,7 +18,7 @@ func newGoSSE() http.Handler {
 		panic(err) // only if the number is below 2
 	}
 	s := &gosse.Server{
-		Provider: &gosse.Joe{Replayer: replayer},
+		Provider: &gosse.Joe{Replayer: greeter{replayer}},
 		OnSession: func(_ http.ResponseWriter, r *http.Request) ([]string, bool) {
 			return []string{r.URL.Query().Get("topic")}, true
 		},
@@ -30,17 +30,23 @@ func newGoSSE() http.Handler {
 	}
 	// It numbers events from 0 and replays what comes after a number: this one is 0.
 	first := publish("the first", "none")
-	read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.(http.Flusher).Flush() // it would send nothing before the first event
-		s.ServeHTTP(w, r)
-	})
-	return posted(read, func(topic string, body []byte) error {
+	return posted(s, func(topic string, body []byte) error {
 		if first != nil {
 			return first
 		}
 		return publish(string(body), topic)
 	})
+}
+
+// A greeter begins the answer as soon as a reader is subscribed, and not before: by
+// itself it begins with the first event, and nobody could tell when that is due.
+type greeter struct{ gosse.Replayer }
+
+func (g greeter) Replay(to gosse.Subscription) error {
+	if err := g.Replayer.Replay(to); err != nil {
+		return err
+	}
+	return to.Client.Flush()
 }
 
 // newR3Labs serves with github.com/r3labs/sse as it is configured by itself, which
