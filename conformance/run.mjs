@@ -1,5 +1,5 @@
 // Runs the tests of this directory against the leat that was built: the official
-// suite of the Durable Streams protocol over each store.
+// suite of the Durable Streams protocol over each store, then the official client.
 //
 //	node run.mjs [-t PATTERN] [memory] [pebble]
 //
@@ -8,19 +8,13 @@
 // the list only says what is so.
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { parseArgs } from "node:util"
+import { directory, here, serve } from "./server.mjs"
 
-const here = dirname(fileURLToPath(import.meta.url))
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { t: { type: "string" } } })
 const stores = positionals.length > 0 ? positionals : ["memory", "pebble"]
-
-// Two tests of the suite wait for the server's own timeout of a long poll.
-const flags = ["--listen", "127.0.0.1:0", "--long-poll-timeout", "500ms"]
 
 /** expectedFailures reads the list: a name, two spaces, #, and why it fails. */
 function expectedFailures() {
@@ -34,36 +28,15 @@ function expectedFailures() {
 	return list
 }
 
-/** serve starts a server with an empty store, and returns it when it takes requests. */
-async function serve(store) {
-	const data = mkdtempSync(join(tmpdir(), "leat-conformance-"))
-	const child = spawn(join(here, "../bin/leat"), ["serve", "--store", store, "--data", data, ...flags], {
-		stdio: ["ignore", "pipe", "pipe"],
-	})
-	let log = ""
-	child.stderr.on("data", (text) => (log += text))
-	const exited = once(child, "exit")
-	const first = await Promise.race([once(createInterface(child.stdout), "line"), exited])
-	if (child.exitCode !== null) throw new Error(`leat serve did not start:\n${log}`)
-	return {
-		url: first[0],
-		async stop() {
-			child.kill("SIGTERM")
-			const [code] = await exited
-			rmSync(data, { recursive: true })
-			if (code !== 0 || /panic/.test(log)) throw new Error(`leat serve ended with ${code}:\n${log}`)
-		},
-	}
-}
-
-/** runTests runs the suite against a server, and returns what became of each test. */
-async function runTests(url) {
-	const out = join(mkdtempSync(join(tmpdir(), "leat-conformance-")), "report.json")
-	const args = [join(here, "node_modules/vitest/vitest.mjs"), "run", "--reporter=json", `--outputFile=${out}`]
+/** runTests runs a file of tests, and returns what became of each test. */
+async function runTests(file, env) {
+	const dir = directory()
+	const out = join(dir.path, "report.json")
+	const args = [join(here, "node_modules/vitest/vitest.mjs"), "run", file, "--reporter=json", `--outputFile=${out}`]
 	if (values.t !== undefined) args.push("-t", values.t)
 	const child = spawn(process.execPath, args, {
 		cwd: here,
-		env: { ...process.env, LEAT_URL: url },
+		env: { ...process.env, ...env },
 		stdio: ["ignore", "ignore", "pipe"],
 	})
 	let complaints = ""
@@ -75,7 +48,7 @@ async function runTests(url) {
 	} catch {
 		throw new Error(`vitest wrote no report:\n${complaints}`)
 	}
-	rmSync(dirname(out), { recursive: true })
+	dir.remove()
 	for (const file of report.testResults) {
 		if (file.assertionResults.length === 0) throw new Error(`${file.name} has no tests: ${file.message}`)
 	}
@@ -83,7 +56,7 @@ async function runTests(url) {
 }
 
 /** judge prints what is not as expected, and returns whether all is. */
-function judge(store, results, expected) {
+function judge(what, results, expected) {
 	const passed = results.filter((r) => r.status === "passed")
 	const failed = results.filter((r) => r.status === "failed")
 	const surprises = failed.filter((r) => !expected.has(r.fullName))
@@ -93,20 +66,23 @@ function judge(store, results, expected) {
 	const names = new Set(results.map((r) => r.fullName))
 	const unknown = [...expected.keys()].filter((name) => !names.has(name))
 	for (const name of unknown) console.log(`IS NO TEST, and is in expected-failures.txt: ${name}`)
-	console.log(`${store}: ${passed.length} passed, ${failed.length} failed, of which ${failed.length - surprises.length} are expected`)
+	console.log(`${what}: ${passed.length} passed, ${failed.length} failed, of which ${failed.length - surprises.length} are expected`)
 	return surprises.length + stale.length + unknown.length === 0
 }
 
 const expected = expectedFailures()
 let good = true
 for (const store of stores) {
-	const server = await serve(store)
+	const data = directory()
+	const server = await serve(store, data.path)
 	let results
 	try {
-		results = await runTests(server.url)
+		results = await runTests("suite.test.mjs", { LEAT_URL: server.url })
 	} finally {
 		await server.stop()
+		data.remove()
 	}
 	good = judge(store, results, expected) && good
 }
+good = judge("client", await runTests("client.test.mjs", {}), new Map()) && good
 process.exit(good ? 0 : 1)

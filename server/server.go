@@ -132,8 +132,9 @@ type Options struct {
 	SSECloseAfter time.Duration
 
 	// ReadChunk is how many bytes one answer to an offset= has, about: the last
-	// record is whole, and who wants more asks again. 0: 1 MiB. Negative: one
-	// record.
+	// record is whole, and who wants more asks again. At most 16 MiB. 0 or
+	// negative: no bound, an answer has all there is. Caches like a bound, but
+	// there are clients that take the first answer for all.
 	ReadChunk int
 
 	// NoV1 leaves away the streams below /v1/stream/, which are those below
@@ -156,9 +157,7 @@ func (o *Options) setDefaults() {
 	o.StallTimeout = orDefault(o.StallTimeout, time.Minute)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
 	o.LongPollTimeout = orDefault(o.LongPollTimeout, 30*time.Second)
-	if o.ReadChunk == 0 {
-		o.ReadChunk = 1 << 20
-	}
+	o.ReadChunk = min(max(0, o.ReadChunk), 16<<20)
 	o.Drain = max(0, orDefault(o.Drain, 5*time.Second))
 }
 
@@ -230,7 +229,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
-		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: max(1, o.ReadChunk), NoAlias: o.NoV1,
+		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
 	})
 	return s, nil
 }

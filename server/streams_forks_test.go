@@ -186,6 +186,8 @@ func TestForkRefusals(t *testing.T) {
 	}
 	s.fetch("PUT", "/streams/taken", "", "Stream-Forked-From", "/streams/a").want(t, "again", 200, "")
 	s.fetch("PUT", "/streams/taken", "", "Stream-Forked-From", "/streams/a", "Stream-Fork-Offset", zero).want(t, "another", 409, "")
+	s.fetch("PUT", "/streams/taken", "", "Stream-Forked-From", "/streams/a", "If-None-Match", "*").want(t, "again, and it must not be there", 412, "precondition")
+	s.fetch("PUT", "/streams/taken", "", "Content-Type", "text/plain", "If-None-Match", "*").want(t, "no fork, and it must not be there", 412, "precondition")
 	s.fetch("DELETE", "/streams/a", "").want(t, "DELETE", 204, "")
 	for method, status := range map[string]int{"GET": 410, "POST": 410, "PUT": 409, "DELETE": 410} {
 		s.fetch(method, "/streams/a", "x", "Content-Type", "text/plain").want(t, method, status, "")

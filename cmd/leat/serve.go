@@ -28,7 +28,7 @@ type serveCmd struct {
 
 	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s"`
 	SSECloseAfter   time.Duration `name:"sse-close-after" help:"How long an event stream of that protocol lasts, about, for caches before the server: 60s. 0: to the end of its stream." default:"0s"`
-	ReadChunk       byteSize      `help:"How much one answer of that protocol has, about." default:"1MiB" placeholder:"SIZE"`
+	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
 	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`

@@ -334,6 +334,8 @@ func (m *making) differs(v view) error {
 	o := v.fork
 	what := ""
 	switch {
+	case m.write.Anew && !v.kept():
+		return errThere(m.write.Stream)
 	case v.kept():
 		what = "it was deleted, and is kept for its forks"
 	case o == nil:

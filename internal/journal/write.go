@@ -65,6 +65,11 @@ type Written struct {
 	Accepted Producer
 }
 
+// errThere is the error of who wants to make what is there.
+func errThere(name string) error {
+	return leat.Errorf(leat.CodePrecondition, "the stream %q exists", name).Advise("Use it as it is, or take another name.")
+}
+
 func errNoStream(name string) error {
 	return leat.Errorf(leat.CodeNotFound, "there is no stream %q", name).
 		Advise("Make it with PUT /streams/" + name + ", or by publishing to it as a topic.")
@@ -209,7 +214,7 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		switch {
 		case v.kept():
 			return nil, errExists(w.Stream, "it was deleted, and is kept for its forks")
-		case v.exists() && v.fork != nil:
+		case v.exists() && v.fork != nil && !w.Anew:
 			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():
 			sub.typ = typ
@@ -218,8 +223,7 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 			}
 			return j.prepareWrite(sub, w)
 		case w.Anew:
-			return nil, leat.Errorf(leat.CodePrecondition, "the stream %q exists", w.Stream).
-				Advise("Use it as it is, or take another name.")
+			return nil, errThere(w.Stream)
 		case v.config == nil && sameStream(v, c, w) == "":
 			sub.whole = true // a topic that is now kept on purpose
 			return sub, nil

@@ -653,7 +653,7 @@ var table = []Mutant{
 		Name:    "poll-wakeup-dropped",
 		Why:     "a long poll that waits while something is appended is answered with it",
 		File:    "internal/session/collect.go",
-		Old:     "case <-bell.Rung():",
+		Old:     "case <-c.bell.Rung():",
 		New:     "case <-socket.NewBell().Rung():",
 		Package: "./internal/session",
 		Run:     "^TestRaceAppendAgainstPoll$/^mem$",

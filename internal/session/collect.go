@@ -45,49 +45,65 @@ func (h *Host) Collect(ctx context.Context, rd *Reading, want Want) (*Chunk, err
 	if rd.Loss != store.LossNone {
 		return nil, gapRefused(rd.Asked, h.o.Live.Offset(rd.Start.After), string(rd.Loss))
 	}
-	bell := socket.NewBell()
-	reader, err := h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+	c, err := h.collecting(ctx, rd, want)
 	if err != nil {
 		return nil, err
 	}
-	defer reader.Close()
-	c := &collecting{Reader: reader, host: h, asked: rd.Asked, within: rd.Within, most: want.Most, known: want.Known}
+	defer c.Close()
 	var late <-chan time.Time
 	if c.late = want.Wait <= 0; !c.late {
 		timer := time.NewTimer(want.Wait)
 		defer timer.Stop()
 		late = timer.C
 	}
-	stopping := h.o.Writer.Stopping()
-	for {
-		if done, err := c.look(); done || err != nil {
-			return &c.chunk, err
-		}
-		select {
-		case <-bell.Rung():
-		case <-late:
-			c.late = true
-		case <-stopping:
-			// What is on its way from the store still comes.
-			c.late, stopping = true, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	return c.next(ctx, late)
+}
+
+func (h *Host) collecting(ctx context.Context, rd *Reading, want Want) (*collecting, error) {
+	bell := socket.NewBell()
+	reader, err := h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, bell)
+	if err != nil {
+		return nil, err
 	}
+	return &collecting{
+		Reader: reader, host: h, bell: bell, asked: rd.Asked, within: rd.Within, most: want.Most, known: want.Known,
+		stopping: h.o.Writer.Stopping(),
+	}, nil
 }
 
 // collecting is a Collect under way.
 type collecting struct {
 	*live.Reader
-	host   *Host
-	asked  string
-	within bool // what comes first is not the beginning of the stream
-	late   bool // nothing is waited for any more
-	over   bool // the stream that it began in has gone
-	most   int
-	known  uint64
-	chunk  Chunk
-	ranges frame.Ranges
+	host     *Host
+	bell     socket.Bell
+	stopping <-chan struct{}
+	asked    string
+	within   bool // what comes first is not the beginning of the stream
+	late     bool // nothing is waited for any more
+	over     bool // the stream that it began in has gone
+	most     int
+	known    uint64
+	chunk    Chunk
+	ranges   frame.Ranges
+}
+
+// next waits for a chunk. What is on its way from the store still comes when late has
+// something, and when the server stops.
+func (c *collecting) next(ctx context.Context, late <-chan time.Time) (*Chunk, error) {
+	for {
+		if done, err := c.look(); done || err != nil {
+			return &c.chunk, err
+		}
+		select {
+		case <-c.bell.Rung():
+		case <-late:
+			c.late = true
+		case <-c.stopping:
+			c.late, c.stopping = true, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // look takes what is due, and reports whether that is the answer.
@@ -125,11 +141,12 @@ func (c *collecting) look() (done bool, err error) {
 // has read from. The end that says that it has gone is, and has no bytes; whatever comes
 // after that is another's.
 func (c *collecting) beginsAnew() bool {
-	if c.over {
+	begins := c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	if c.over || begins && c.ranges.Len() > 0 {
 		return true
 	}
-	c.over = c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
-	return c.over && c.ranges.Len() > 0
+	c.over = begins
+	return false
 }
 
 // take takes what was peeked at: whole frames.
@@ -152,6 +169,26 @@ func (c *collecting) replaced() error {
 func (h *Host) Answer(w http.ResponseWriter, pieces [][]byte) {
 	if reason := h.o.Writer.Answer(surface.NewOutput(w), pieces); reason != "" {
 		Abort(w)
+	}
+}
+
+// copyBytes is how much of an answer is held at once that has more than that.
+const copyBytes = 512 << 10
+
+// Copy answers a request with what a reader is due up to where its Start says that it
+// ends. If that cannot be had the answer is cut.
+func (h *Host) Copy(w http.ResponseWriter, r *http.Request, rd *Reading) {
+	c, err := h.collecting(r.Context(), rd, Want{Most: copyBytes})
+	if err != nil {
+		Abort(w)
+	}
+	defer c.Close()
+	for c.After() < rd.Start.Until {
+		c.chunk = Chunk{}
+		if _, err := c.next(r.Context(), nil); err != nil {
+			Abort(w)
+		}
+		h.Answer(w, c.chunk.Pieces)
 	}
 }
 

@@ -199,32 +199,47 @@ func (d *durable) answerNow() {
 	h.Set("Cache-Control", "no-store")
 	h.Set(fieldUpToDate, "true")
 	setEnd(h, d.meta.Last, ending{d.meta.Over, d.meta.Reason})
-	d.write(nil)
+	d.write(nil, nil)
 }
 
-// write answers with frames, of a JSON stream as an array.
-func (d *durable) write(pieces [][]byte) {
+// write answers with frames, of a JSON stream as an array. If rest is not nil what it
+// is due comes behind them.
+func (d *durable) write(pieces [][]byte, rest *session.Reading) {
+	var end [][]byte
 	if d.meta.Kind == leat.KindJSON {
 		if len(pieces) > 0 {
 			pieces[0] = pieces[0][1:] // each element has a comma in front
 		}
-		pieces = append(append([][]byte{[]byte("[")}, pieces...), []byte("]"))
-	}
-	size := 0
-	for _, p := range pieces {
-		size += len(p)
+		pieces, end = append([][]byte{[]byte("[")}, pieces...), [][]byte{[]byte("]")}
 	}
 	h := d.w.Header()
 	h.Set("Content-Type", d.meta.ContentType)
-	h.Set("Content-Length", strconv.Itoa(size))
+	if rest == nil {
+		size := 0
+		pieces = append(pieces, end...)
+		for _, p := range pieces {
+			size += len(p)
+		}
+		h.Set("Content-Length", strconv.Itoa(size))
+	}
 	d.w.WriteHeader(http.StatusOK)
 	d.o.Host.Answer(d.w, pieces)
+	if rest != nil {
+		d.o.Host.Copy(d.w, d.r, rest)
+		d.o.Host.Answer(d.w, end)
+	}
 }
+
+// collectBytes is how much of an answer without a bound is looked at before it begins.
+const collectBytes = 256 << 10
 
 // answerChunk answers with what there is, as far as one answer goes, or with what is
 // waited for.
 func (d *durable) answerChunk() error {
 	want := session.Want{Most: d.o.ReadChunk, Known: d.meta.Last.Seq}
+	if want.Most == 0 {
+		want.Most = collectBytes
+	}
 	if d.live == livePoll && d.meta.Over == "" {
 		want.Wait = d.o.LongPollTimeout
 	}
@@ -236,6 +251,12 @@ func (d *durable) answerChunk() error {
 		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name)
 	case c.End != "" && d.meta.Over == "":
 		d.learnEnd(c.End)
+	}
+	var rest *session.Reading
+	if !c.UpToDate && d.o.ReadChunk == 0 {
+		if rest, err = d.rest(c); err != nil {
+			return err
+		}
 	}
 	h := d.w.Header()
 	next := d.next(c)
@@ -258,8 +279,27 @@ func (d *durable) answerChunk() error {
 		d.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	d.write(c.Pieces)
+	d.write(c.Pieces, rest)
 	return nil
+}
+
+// rest is what comes behind a chunk that is not all there is: up to the newest entry as
+// it is now known, so that the answer can say where it goes before it is there. It makes
+// c say that.
+func (d *durable) rest(c *session.Chunk) (*session.Reading, error) {
+	m, err := d.o.Journal.Stat(d.r.Context(), d.meta.Name, false)
+	if err != nil {
+		return nil, err
+	}
+	if m.ID != d.meta.ID || m.Last.Seq <= c.Next {
+		return nil, nil // what was collected is an answer too
+	}
+	rest := d.reading
+	rest.Start = live.Start{After: c.Next, Until: m.Last.Seq, Lineage: rest.Start.Lineage}
+	rest.Within = true
+	d.meta = m
+	c.Next, c.UpToDate, c.End = m.Last.Seq, true, m.Over
+	return &rest, nil
 }
 
 // learnEnd finds out why the stream has ended meanwhile.

@@ -45,8 +45,8 @@ type Options struct {
 	// to the end of its stream.
 	SSECloseAfter time.Duration
 
-	// ReadChunk is the size of an answer of that protocol, in bytes: no record
-	// is begun after it.
+	// ReadChunk is the size of an answer to an offset, in bytes: no record is
+	// begun after it. 0: there is no bound.
 	ReadChunk int
 
 	// NoAlias says that there are no streams below /v1/stream/.
