@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leat-dev/leat/store/memstore"
 )
@@ -19,6 +20,8 @@ type sinkhole struct {
 func (w *sinkhole) Header() http.Header         { return w.header }
 func (w *sinkhole) Write(p []byte) (int, error) { return len(p), nil }
 func (w *sinkhole) WriteHeader(status int)      { w.status = status }
+
+func (w *sinkhole) SetReadDeadline(time.Time) error { return nil }
 
 // BenchmarkPost is a publish and an append without net/http and the disk: what is
 // left is what Leat itself adds to them.
