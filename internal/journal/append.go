@@ -376,7 +376,8 @@ func (j *Journal) confirm(ctx context.Context, s *stream, v view, t *task) (stat
 	}
 	same := now.version == 0 && v.version == 0 ||
 		now.version != 0 && v.version != 0 && now.typ.text == v.typ.text && now.over == v.over && now.tail == v.tail &&
-			now.config.equal(v.config) && now.pins == v.pins && now.fork.equal(v.fork) && now.expiry.Equal(v.expiry) && now.order == v.order && now.closer == v.closer &&
+			now.config.equal(v.config) && now.pins == v.pins && now.fork.equal(v.fork) &&
+			now.expiry.Equal(v.expiry) && now.order == v.order && now.closer == v.closer &&
 			(!t.keyed && !t.last || now.last == v.last)
 	if same && t.by != nil && now.version != 0 {
 		a, err := decodeAccepted(s.name, info.State[key[0]])

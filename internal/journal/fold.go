@@ -136,8 +136,7 @@ func (f *fold) addWhole(sub *submission) bool {
 			Advise("Send less in one request."))
 		return true
 	}
-	if sub.pin != nil && len(f.state) > 0 || // there is room for the names of a few forks only
-		len(f.records)+n > f.j.maxTxRecords || bytes > f.j.maxTxBytes-f.bytes ||
+	if len(f.records)+n > f.j.maxTxRecords || bytes > f.j.maxTxBytes-f.bytes ||
 		bytes+n*recordBytes > f.g.room && (len(f.g.txs) > 0 || f.stores) {
 		return false
 	}

@@ -390,8 +390,11 @@ func (f *forest) run(steps int) {
 			}
 		}
 	}
-	for range 3 {
+	for range 20 { // with a store that lags it takes a few
 		f.c.add(time.Hour)
+		for _, name := range forestNames {
+			settle(f.t, f.st, name)
+		}
 		for _, j := range f.journals {
 			if err := j.Sweep(context.Background()); err != nil {
 				f.t.Fatal(err)

@@ -229,6 +229,22 @@ func TestForkAgain(t *testing.T) {
 	})
 }
 
+// What a journal remembers of a fork is a hint like any other: it is another by now.
+func TestForkIsAnother(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
+		at := newStream(t, j, "a", "text/plain", "one", "two")
+		forked(t, j, "b", Fork{Source: "a", At: &at[0]})
+		if err := other.Delete(context.Background(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		forked(t, other, "b", Fork{Source: "a", At: &at[1]})
+		if got := j.codeOfFork("b", Fork{Source: "a", At: &at[0]}, Config{}); got != leat.CodeExists {
+			t.Errorf("the one that was there before: %q", got)
+		}
+	})
+}
+
 // A source that is deleted is kept for its forks, and goes with the last of them.
 func TestForkKeepsItsSource(t *testing.T) {
 	eachFair(t, func(t *testing.T, st store.Store, c *clock) {
@@ -427,6 +443,26 @@ func TestForkRaces(t *testing.T) {
 		settle(t, st, "a")
 		_, err := j.Stat(ctx, "a", false)
 		wantCode(t, err, leat.CodeNotFound)
+	})
+}
+
+// All that a stream says of itself has room, whatever the names are.
+func TestForkNames(t *testing.T) {
+	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
+		j := open(t, st, Options{Now: c.Now})
+		long := func(i int) string { return strings.Repeat(`"`, 510) + "/" + string(rune('a'+i)) }
+		newStream(t, j, long(0), "text/plain", "one")
+		forked(t, j, long(1), Fork{Source: long(0)})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if _, _, err := j.Fork(context.Background(), Fork{Source: long(1)}, Config{}, Write{Stream: long(2 + i)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		wantFork(t, j, long(21), "one")
 	})
 }
 

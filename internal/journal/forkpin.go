@@ -97,60 +97,70 @@ func (j *Journal) repin(ctx context.Context, name string, id uint64, o *Origin, 
 	j.pinning.Lock()
 	defer j.pinning.Unlock()
 	key := statePin + name
-	for range maxTries {
+	for tries := range maxTries {
 		v, err := j.know(ctx, s, false)
-		if err != nil || v.version == 0 {
+		if err != nil {
 			return false, err
 		}
 		info, err := j.st.Stream(ctx, s.name, key)
-		switch {
-		case err != nil:
+		if err != nil {
 			return false, err
-		case info.ID != o.ID && j.alone:
-			return false, nil
-		case info.Version != v.version && !j.alone:
-			j.forget(s, v.gen)
+		}
+		if !j.alone && (info.Version != v.version || info.Version == 0 && tries < maxLag) {
+			j.forget(s, v.gen) // what is pinned is there, so this is not of now
+			continue
+		}
+		change := unpinned(key, string(info.State[key]), id, stay)
+		if info.ID != o.ID || change == nil {
+			if current, err := j.current(ctx, s, v); current || err != nil {
+				return false, err
+			}
 			continue
 		}
 		sub := newSubmission(s, v)
-		sub.whole, sub.raw = true, true
+		now := j.now() // what was pinned may have to go
+		sub.whole, sub.raw, sub.pin, sub.due = true, true, change, &now
 		if !j.alone {
 			sub.exact = v.version // there is nothing else that proves what was read
-		}
-		was := string(info.State[key])
-		switch {
-		case info.ID != o.ID:
-		case was == string(pinValue(id, true)):
-			sub.pin = unpinned(key, id, pins{-1, -1}, stay)
-		case was == string(pinValue(id, false)) && !stay:
-			sub.pin = unpinned(key, id, pins{All: -1}, stay)
-		}
-		if sub.pin == nil && j.alone {
-			return false, nil
-		}
-		if sub.pin != nil {
-			now := j.now()
-			sub.due = &now // what was pinned may have to go
-		} else {
-			sub.due = &v.due
 		}
 		if err := j.submit(ctx, sub); err != nil {
 			return false, err
 		}
 		if sub.stored {
 			j.unpinned.Store(true)
-			return sub.pin != nil, nil
+			return true, nil
 		}
 	}
 	return false, errBusy(o.Source)
 }
 
-func unpinned(key string, id uint64, delta pins, stay bool) *pinning {
-	p := &pinning{store.Entry{Key: key}, delta}
+// unpinned returns what changes when a fork, which has the entry was, pins nothing any
+// more, or, to stay, no records; nil if that is so.
+func unpinned(key, was string, id uint64, stay bool) *pinning {
+	p := &pinning{entry: store.Entry{Key: key}, delta: pins{All: -1}}
+	switch {
+	case was == string(pinValue(id, true)):
+		p.delta.Deep = -1
+	case was != string(pinValue(id, false)) || stay:
+		return nil
+	}
 	if stay {
 		p.entry.Value, p.delta.All = pinValue(id, false), 0
 	}
 	return p
+}
+
+// current reports whether v is a view of what the stream is now. If nobody else writes
+// to the store, what was read is.
+func (j *Journal) current(ctx context.Context, s *stream, v view) (bool, error) {
+	if j.alone {
+		return true, nil
+	}
+	proved, err := j.prove(ctx, s, v)
+	if err == nil && !proved {
+		j.forget(s, v.gen)
+	}
+	return proved, err
 }
 
 // clean removes what a stream that has gone held, and then counts as no fork of its

@@ -305,6 +305,12 @@ func (j *Journal) trimUnpinned(ctx context.Context, s *stream, v view, through u
 	if err != nil || now.pins.Deep > 0 || now.id != v.id {
 		return true, err
 	}
+	if current, err := j.current(ctx, s, now); err != nil || !current {
+		j.mu.Lock()
+		j.full[s.name] = struct{}{} // it is looked at again
+		j.mu.Unlock()
+		return true, err
+	}
 	return false, j.st.Trim(ctx, s.name, through)
 }
 
