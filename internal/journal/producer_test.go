@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,8 +88,8 @@ func TestProducer(t *testing.T) {
 	}
 }
 
-// writeAll begins Writes one after the other, each once the one before waits, and
-// returns where their answers arrive.
+// writeAll begins Writes one after the other, each once the one before waits or one is
+// answered, and returns where their answers arrive.
 func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer) {
 	for i, w := range ws {
 		answer := make(chan writeAnswer, 1)
@@ -98,7 +99,8 @@ func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer
 			answer <- writeAnswer{written, err}
 		}()
 		answers = append(answers, answer)
-		for queued(j, w.Stream) <= i && len(answer) == 0 {
+		answered := func(a chan writeAnswer) bool { return len(a) > 0 }
+		for queued(j, w.Stream) <= i && !slices.ContainsFunc(answers, answered) {
 			runtime.Gosched()
 		}
 	}
