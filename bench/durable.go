@@ -32,7 +32,9 @@ var durableTargets = []target{
 
 // besideReference is a column of Leat as a multiple of the reference server's.
 func besideReference(scenario, what string) func(results) float64 {
-	return func(rs results) float64 { return rs.of(scenario, leatDurable.name, what) / rs.of(scenario, "ds-node", what) }
+	return func(rs results) float64 {
+		return rs.of(scenario, leatDurable.name, what) / rs.of(scenario, "ds-node", what)
+	}
 }
 
 // durablePeer is a server of the protocol.
