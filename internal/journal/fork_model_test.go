@@ -416,7 +416,7 @@ func (f *forest) run(steps int) {
 // any two commits, every answer and all that is stored is what a simple model says, and
 // nothing is left when all have been deleted.
 func TestForkModel(t *testing.T) {
-	rounds, steps, first := 4, 800, uint64(1)
+	rounds, steps, first := 4, 400, uint64(1)
 	if os.Getenv("LEAT_SOAK") != "" {
 		rounds, steps, first = 100, 3000, rand.Uint64()
 	}
