@@ -254,7 +254,7 @@ func (m *model) write(name string) {
 			m.use(l) // it has ended like that before
 		}
 		if n := int64(len(l.text())); written.End != n {
-			m.fail("written to %d, want %d", written.End, n)
+			m.fail("written to %d, want %d: %+v %+v of %s, %+v", written.End, n, w, w.Producer, name, l)
 		}
 	}
 }
@@ -577,4 +577,16 @@ func FuzzModel(f *testing.F) {
 			modelRun(t, st, c, d.rivals, seed, 200, map[string]int{})
 		})
 	})
+}
+
+// What a soak has found once: a read that was of an earlier stream of that name made a
+// request a duplicate of what that one had been sent.
+func TestModelFound(t *testing.T) {
+	for _, d := range drivers {
+		if d.name == "foreign" {
+			d.run(t, func(t *testing.T, st store.Store, c *clock) {
+				modelRun(t, st, c, d.rivals, 10542772471840807397, 3000, map[string]int{})
+			})
+		}
+	}
 }
