@@ -29,5 +29,6 @@ fuzz: ## fuzz every target for FUZZ_TIME (5s)
 mutants: ## break each guarantee on purpose and expect its test to fail
 	@scripts/check mutants
 
-bench: build ## measure fan-out beside a hand-written handler: a table, and bin/bench.json
+bench: build ## measure Leat beside its rivals: a table, and bin/bench.json (BENCH: flags)
+	@command -v npm >/dev/null && cd bench/durable-streams && { test -d node_modules || npm ci --no-audit --no-fund; } || echo "npm has not installed bench/durable-streams: that server is not measured"
 	@cd bench && go run . -leat ../bin/leat -json ../bin/bench.json $(BENCH)

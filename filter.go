@@ -77,10 +77,25 @@ func ParseFilter(topics ...string) (*Filter, error) {
 			Advise("Name one or more topics, for example /events?topic=orders/42&topic=news/*.")
 	}
 	topics = slices.Clone(topics)
+	for i, t := range topics {
+		topics[i] = strings.Clone(t) // a part of a request would keep all of it
+	}
 	slices.Sort(topics)
 	topics = slices.Compact(topics)
-	f := &Filter{}
+	exact := 0
 	for _, t := range topics {
+		if !strings.Contains(t, "*") {
+			exact++
+		}
+	}
+	// Names have no control characters, so a line feed separates them. They are parts
+	// of the key: a filter keeps nothing of the text, a request perhaps, that the topics
+	// came in, and is small since there may be one for each reader.
+	f := newFilter(exact)
+	f.key = strings.Join(topics, "\n")
+	rest := f.key
+	for _, t := range topics {
+		t, rest = rest[:len(t)], rest[min(len(t)+1, len(rest)):]
 		if !strings.Contains(t, "*") {
 			if err := CheckName(t); err != nil {
 				return nil, err
@@ -94,9 +109,22 @@ func ParseFilter(topics ...string) (*Filter, error) {
 		}
 		f.patterns = append(f.patterns, p)
 	}
-	// Names have no control characters, so a line feed separates them.
-	f.key = strings.Join(topics, "\n")
 	return f, nil
+}
+
+// newFilter returns a Filter with room for so many names, in one piece if these are
+// few: small pieces of memory, of which there would be three for each of very many
+// filters, are spread over pages of garbage.
+func newFilter(names int) *Filter {
+	if names > 2 {
+		return &Filter{names: make([]string, 0, names)}
+	}
+	var f struct {
+		Filter
+		few [2]string
+	}
+	f.names = f.few[:0]
+	return &f.Filter
 }
 
 // Everything returns the filter that matches every stream, that of "**".

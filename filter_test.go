@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/leat-dev/leat"
 )
@@ -244,6 +245,26 @@ func BenchmarkPatternMatch(b *testing.B) {
 	for b.Loop() {
 		if !p.Match("shop/eu/order/2026/42") {
 			b.Fatal("no match")
+		}
+	}
+}
+
+// A Filter keeps nothing of what its topics are cut from: a reader's may be a name in
+// a request of 256 KiB.
+func TestFilterKeepsNoRequest(t *testing.T) {
+	request := "topic=a/b&topic=c/**&" + strings.Repeat("x", 1000)
+	f, err := leat.ParseFilter(request[6:9], request[16:20])
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := leat.ParseFilter(request[6:9])
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := uintptr(unsafe.Pointer(unsafe.StringData(request)))
+	for _, text := range []string{f.Names()[0], f.Patterns()[0].String(), f.String(), one.Names()[0], one.String()} {
+		if at := uintptr(unsafe.Pointer(unsafe.StringData(text))); at >= first && at < first+uintptr(len(request)) {
+			t.Errorf("%q is a part of the request", text)
 		}
 	}
 }

@@ -67,7 +67,9 @@ func (o Offset) Compare(p Offset) int {
 }
 
 // MarshalText returns the text form; the error is always nil.
-func (o Offset) MarshalText() ([]byte, error) { return o.AppendTo(nil), nil }
+func (o Offset) MarshalText() ([]byte, error) {
+	return o.AppendTo(make([]byte, 0, 2*offsetDigits+1)), nil
+}
 
 // UnmarshalText sets o from its text form, by the rules of [ParseOffset].
 func (o *Offset) UnmarshalText(text []byte) error {

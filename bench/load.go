@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,10 +22,13 @@ import (
 // checks that the events of each publisher come in order, none twice and none left
 // out.
 type load struct {
-	epoll int
-	conns []*reader
-	done  chan struct{}
-	stop  atomic.Bool
+	epoll  int
+	mark   []byte // what stands before an event in its line of data, if anything does
+	conns  []*reader
+	done   chan struct{}
+	stop   atomic.Bool
+	thread atomic.Int64 // that reads
+	before atomic.Int64 // what the thread had run when it began to
 
 	ready     atomic.Int64 // readers whose answer has begun
 	delivered atomic.Int64
@@ -40,33 +45,34 @@ const maxPublishers = 8
 
 // A reader is one connection, and how far it has been parsed.
 type reader struct {
-	fd     int
-	head   bool   // the head of the answer has been read
-	left   int    // of the chunk
-	line   []byte // begun in an earlier read
-	edge   []byte // the line between two chunks, begun in an earlier read
-	next   [maxPublishers]int64
-	events int
+	fd      int  // for who closes it
+	head    bool // the head of the answer has been read
+	chunked bool
+	left    int    // of the chunk
+	line    []byte // begun in an earlier read
+	edge    []byte // the head, or the line between two chunks, begun in an earlier read
+	next    [maxPublishers]int64
+	events  int
 }
 
-// newLoad connects readers and waits until all answers have begun.
-func newLoad(addr, path string, afterStart bool, n int) (*load, error) {
+// newLoad connects n readers with a request each and waits until all answers have
+// begun.
+func newLoad(s *server, n int, request func(i int) string) (*load, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	l := &load{epoll: epoll, done: make(chan struct{})}
-	request := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
-	if afterStart {
-		request += "Rival-After: 0\r\n" // Leat's offsets are no numbers: it has from=start
-	}
+	l := &load{epoll: epoll, mark: []byte(s.mark), done: make(chan struct{})}
 	l.conns = make([]*reader, n)
 	for i := range l.conns {
 		l.conns[i] = &reader{fd: -1}
 	}
 	go l.run() // ends with close
 	for i, r := range l.conns {
-		if err := l.connect(i, r, addr, request+"\r\n"); err != nil {
+		if r.fd, err = dial(s.addr, request(i)); err == nil {
+			err = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, r.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(r.fd), Pad: int32(i)})
+		}
+		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("reader %d: %w", i, err)
 		}
@@ -80,31 +86,34 @@ func newLoad(addr, path string, afterStart bool, n int) (*load, error) {
 	return l, nil
 }
 
-func (l *load) connect(i int, r *reader, addr, request string) error {
+// dial connects, sends a request and returns the descriptor, which does not block.
+func dial(addr, request string) (fd int, err error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return err
+		return -1, err
 	}
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return -1, err
 	}
-	r.fd = fd
-	if err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
-		return err
+	if err = syscall.Connect(fd, &syscall.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err == nil {
+		_, err = syscall.Write(fd, []byte(request))
 	}
-	if _, err = syscall.Write(fd, []byte(request)); err != nil {
-		return err
+	if err == nil {
+		err = syscall.SetNonblock(fd, true)
 	}
-	if err = syscall.SetNonblock(fd, true); err != nil {
-		return err
+	if err != nil {
+		_ = syscall.Close(fd)
+		return -1, err
 	}
-	return syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
+	return fd, nil
 }
 
 func (l *load) run() {
 	defer close(l.done)
 	runtime.LockOSThread()
+	l.thread.Store(int64(syscall.Gettid()))
+	l.before.Store(int64(l.busy()))
 	events, buf := make([]syscall.EpollEvent, 512), make([]byte, 256<<10)
 	for !l.stop.Load() {
 		n, err := syscall.EpollWait(l.epoll, events, 20)
@@ -113,11 +122,11 @@ func (l *load) run() {
 			return
 		}
 		for _, e := range events[:max(n, 0)] {
-			r := l.conns[e.Fd]
-			k, err := syscall.Read(r.fd, buf)
+			r := l.conns[e.Pad]
+			k, err := syscall.Read(int(e.Fd), buf)
 			if k <= 0 && err != syscall.EAGAIN {
-				l.fail(fmt.Errorf("reader %d: the stream has ended after %d events: %v", e.Fd, r.events, err))
-				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, r.fd, nil)
+				l.fail(fmt.Errorf("reader %d: the stream has ended after %d events: %v", e.Pad, r.events, err))
+				_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil)
 				continue
 			}
 			if k > 0 {
@@ -130,18 +139,17 @@ func (l *load) run() {
 // take parses what one read brought.
 func (l *load) take(r *reader, b []byte) {
 	if !r.head {
-		i := bytes.Index(b, []byte("\r\n\r\n")) // comes in one piece
-		if i < 0 || !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
-			l.fail(fmt.Errorf("the answer begins with %.200q", b))
+		if b = l.begin(r, b); b == nil {
 			return
 		}
-		r.head = true
-		b = b[i+4:]
-		l.ready.Add(1)
 	}
 	now, before := time.Now().UnixNano(), r.events
 	l.mu.Lock()
 	for len(b) > 0 {
+		if !r.chunked {
+			l.lines(r, b, now)
+			break
+		}
 		if r.left > 0 {
 			n := min(r.left, len(b))
 			l.lines(r, b[:n], now)
@@ -175,6 +183,24 @@ func (l *load) take(r *reader, b []byte) {
 	}
 }
 
+// begin takes the head of the answer and returns what is behind it, nil if there is
+// nothing yet.
+func (l *load) begin(r *reader, b []byte) []byte {
+	r.edge = append(r.edge, b...)
+	i := bytes.Index(r.edge, []byte("\r\n\r\n"))
+	if i < 0 {
+		return nil
+	}
+	if !bytes.HasPrefix(r.edge, []byte("HTTP/1.1 200")) {
+		l.fail(fmt.Errorf("the answer begins with %.200q", r.edge))
+		return nil
+	}
+	r.head, r.chunked = true, bytes.Contains(bytes.ToLower(r.edge[:i]), []byte("transfer-encoding: chunked"))
+	b, r.edge = r.edge[i+4:], nil
+	l.ready.Add(1)
+	return b
+}
+
 // lines takes a piece of the event stream.
 func (l *load) lines(r *reader, b []byte, now int64) {
 	for len(b) > 0 {
@@ -190,9 +216,25 @@ func (l *load) lines(r *reader, b []byte, now int64) {
 			r.line = r.line[:0]
 		}
 		b = b[i+1:]
-		if len(line) > 6 && line[0] == 'd' && string(line[:6]) == "data: " {
-			l.event(r, line[6:], now)
+		if len(line) > 5 && line[0] == 'd' && string(line[:5]) == "data:" {
+			l.data(r, line[5:], now)
 		}
+	}
+}
+
+// data takes a line of data: an event, or some with the mark before each.
+func (l *load) data(r *reader, line []byte, now int64) {
+	if len(l.mark) == 0 {
+		l.event(r, bytes.TrimPrefix(line, []byte(" ")), now)
+		return
+	}
+	for {
+		i := bytes.Index(line, l.mark)
+		if i < 0 {
+			return
+		}
+		line = line[i+len(l.mark):]
+		l.event(r, line, now)
 	}
 }
 
@@ -257,6 +299,14 @@ func (l *load) close() {
 		}
 	}
 	_ = syscall.Close(l.epoll)
+}
+
+// busy returns the processor time that reading has taken.
+func (l *load) busy() time.Duration {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/schedstat", l.thread.Load()))
+	ns, _, _ := strings.Cut(string(b), " ")
+	n, _ := strconv.ParseInt(ns, 10, 64)
+	return time.Duration(n - l.before.Load())
 }
 
 func (l *load) resetLatency() {

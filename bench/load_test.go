@@ -11,7 +11,7 @@ import (
 // What a load counts as wrong it must find, however the bytes are cut, and nothing
 // else.
 func TestLoadChecksDeliveries(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\n\r\n"
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	event := func(publisher, seq int) string {
 		e := fmt.Sprintf("id: x\ndata: %d %d 1 xxxx\n\n", publisher, seq)
 		return fmt.Sprintf("%x\r\n%s\r\n", len(e), e)
@@ -57,4 +57,24 @@ func TestHistogram(t *testing.T) {
 			t.Errorf("%v: %v, want %v", q, got, want)
 		}
 	}
+}
+
+// What the generator itself costs: the same for all servers, and part of what they
+// have to share two processors with.
+func BenchmarkTake(b *testing.B) {
+	l, r := &load{}, &reader{head: true, chunked: true}
+	var body []byte
+	const events = 40
+	for i := range events {
+		e := fmt.Sprintf("id: 1795656026105088_0000000000000003\ndata: %s\n\n", (fmt.Sprintf("0 %d 1795656026105088000 ", i) + padding)[:100])
+		body = fmt.Appendf(body, "%x\r\n%s\r\n", len(e), e)
+	}
+	for b.Loop() {
+		l.take(r, body)
+		r.next[0] = 0
+	}
+	if l.wrong.Load() > 0 || l.fault != nil {
+		b.Error(l.wrong.Load(), l.fault)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
 }

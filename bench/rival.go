@@ -12,15 +12,19 @@ import (
 	"syscall"
 )
 
-// serveRival serves what Leat is compared with. Both keep records in memory at most.
+// rivals are the servers of this program, by name. They keep records in memory at most.
+var rivals = map[string]func() http.Handler{
+	"net/http":  func() http.Handler { return &hub{topics: map[string]*hubTopic{}} },
+	"bare":      func() http.Handler { return &bare{} },
+	"go-sse":    newGoSSE,
+	"r3labs":    newR3Labs,
+	"http+disk": newSyncHandler,
+}
+
+// serveRival serves one of them, until the process is ended.
 func serveRival(name string) error {
-	var h http.Handler
-	switch name {
-	case "net/http":
-		h = &hub{readers: map[chan []byte]struct{}{}}
-	case "bare":
-		h = &bare{}
-	default:
+	make, ok := rivals[name]
+	if !ok {
 		return fmt.Errorf("there is no rival %q", name)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,7 +32,10 @@ func serveRival(name string) error {
 		return err
 	}
 	fmt.Println("http://" + ln.Addr().String())
-	return http.Serve(ln, h)
+	hs := &http.Server{Handler: make(), Protocols: new(http.Protocols)}
+	hs.Protocols.SetHTTP1(true)
+	hs.Protocols.SetUnencryptedHTTP2(true)
+	return hs.Serve(ln)
 }
 
 // A hub is the handler that one writes by hand: a channel and a flush for each
@@ -36,6 +43,11 @@ func serveRival(name string) error {
 // out with one flush, a reader that cannot keep up is closed and not passed over, and
 // one that comes back gets what it has missed.
 type hub struct {
+	mu     sync.Mutex
+	topics map[string]*hubTopic
+}
+
+type hubTopic struct {
 	mu      sync.Mutex
 	events  [][]byte
 	readers map[chan []byte]struct{}
@@ -45,47 +57,55 @@ type hub struct {
 const queue = 256
 
 func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("topic")
+	h.mu.Lock()
+	t := h.topics[name]
+	if t == nil {
+		t = &hubTopic{readers: map[chan []byte]struct{}{}}
+		h.topics[name] = t
+	}
+	h.mu.Unlock()
 	if r.Method == http.MethodPost {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
 		}
-		h.publish(body)
+		t.publish(body)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	h.read(w, r)
+	t.read(w, r)
 }
 
-func (h *hub) publish(body []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	event := fmt.Appendf(nil, "id: %d\ndata: %s\n\n", len(h.events)+1, body)
-	h.events = append(h.events, event)
-	for ch := range h.readers {
+func (t *hubTopic) publish(body []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	event := fmt.Appendf(nil, "id: %d\ndata: %s\n\n", len(t.events)+1, body)
+	t.events = append(t.events, event)
+	for ch := range t.readers {
 		select {
 		case ch <- event:
 		default:
-			delete(h.readers, ch)
+			delete(t.readers, ch)
 			close(ch)
 		}
 	}
 }
 
-func (h *hub) read(w http.ResponseWriter, r *http.Request) {
+func (t *hubTopic) read(w http.ResponseWriter, r *http.Request) {
 	ch := make(chan []byte, queue)
 	var missed [][]byte
-	h.mu.Lock()
-	if id := r.Header.Get("Rival-After"); id != "" {
+	t.mu.Lock()
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		n, _ := strconv.Atoi(id)
-		missed = h.events[min(max(n, 0), len(h.events)):]
+		missed = t.events[min(max(n, 0), len(t.events)):]
 	}
-	h.readers[ch] = struct{}{}
-	h.mu.Unlock()
+	t.readers[ch] = struct{}{}
+	t.mu.Unlock()
 	defer func() {
-		h.mu.Lock()
-		delete(h.readers, ch)
-		h.mu.Unlock()
+		t.mu.Lock()
+		delete(t.readers, ch)
+		t.mu.Unlock()
 	}()
 	w.Header().Set("Content-Type", "text/event-stream")
 	flusher := w.(http.Flusher)

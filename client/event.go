@@ -44,8 +44,9 @@ type End struct {
 type Gap struct {
 	// Reason says why: "trimmed" (the records were removed), "replaced"
 	// (a topic was deleted, and what may be there now is a new one of that
-	// name), "lost" (the server lost them) or "foreign" (the offset that was
-	// asked for is not of this server's log).
+	// name), "skipped" (this reader was too slow for a rule of the server),
+	// "lost" (the server lost them) or "foreign" (the offset that was asked for
+	// is not of this server's log).
 	Reason string `json:"reason"`
 
 	// Asked is the id that the subscription came with, Next the one after

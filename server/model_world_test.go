@@ -32,6 +32,8 @@ type world struct {
 	truth truth
 	seen  map[leat.Offset]string // who was told of an entry
 
+	skipped int // gaps of readers that were too slow
+
 	mu      sync.Mutex
 	changed *sync.Cond
 	life    *life // the newest one, nil when all is over
@@ -116,13 +118,24 @@ var modelRules = []server.RetentionRule{
 	{Pattern: "s/4", Retention: server.Retention{Records: 6}},
 }
 
+// modelLag is how many records a reader may lag behind in the worlds where it is skipped.
+const modelLag = 3
+
+// slow are the rules for slow readers, in every other world.
+func (w *world) slow() []server.SlowRule {
+	if w.seed%2 == 0 {
+		return nil
+	}
+	return []server.SlowRule{{Pattern: "q/0"}, {Pattern: "**", Records: modelLag, Skip: true}}
+}
+
 // begin opens the store and starts a server.
 func (w *world) begin(st store.Store) *life {
 	l := &life{enough: make(chan struct{}), draining: make(chan struct{}), stopped: make(chan struct{}), served: make(chan struct{})}
 	l.st = &witness{Store: st, truth: &w.truth, dead: &l.dead}
 	srv, err := server.New(server.WithClock(server.Options{
 		Store: l.st, Logger: slog.New(slog.DiscardHandler), Heartbeat: 5 * time.Millisecond,
-		Retention: modelRules, TopicAge: 20 * time.Second, MaxStore: 96 << 10, TailMemory: 32 << 10, Drain: -1,
+		Retention: modelRules, Slow: w.slow(), TopicAge: 20 * time.Second, MaxStore: 96 << 10, TailMemory: 32 << 10, Drain: -1,
 	}, w.now))
 	if err != nil {
 		w.t.Fatal(err)

@@ -13,10 +13,12 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -74,6 +76,11 @@ type Options struct {
 	// before it is cut. 0: a minute. Negative: for ever.
 	StallTimeout time.Duration
 
+	// Slow are rules for readers that fall behind, by the streams they read; of
+	// those for a stream the first that matches it counts. nil: none is ever too
+	// slow, whatever it has yet to be sent; StallTimeout alone ends it.
+	Slow []SlowRule
+
 	// Drain is the time over which readers are asked to come back when the
 	// server stops. 0: 5 seconds. Negative: all at once.
 	Drain time.Duration
@@ -102,7 +109,8 @@ type Options struct {
 	MaxStore int64
 
 	// MaxSubscribers is the largest number of readers; those above it are
-	// asked to come back later. 0 or negative: no limit.
+	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
+	// and a store that finds none left takes no more writes: leave it some.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in
@@ -146,6 +154,7 @@ func (o *Options) setDefaults() {
 		o.Logger = slog.Default()
 	}
 	o.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
+	o.StallTimeout = orDefault(o.StallTimeout, time.Minute)
 	o.BodyTimeout = orDefault(o.BodyTimeout, 30*time.Second)
 	o.LongPollTimeout = orDefault(o.LongPollTimeout, 30*time.Second)
 	o.ReadChunk = min(max(0, o.ReadChunk), 16<<20)
@@ -196,8 +205,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	slow, err := o.slowRules()
+	if err != nil {
+		return nil, err
+	}
 	s.journal = journal.New(o.Store, jo)
-	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Logger: o.Logger})
+	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Slow: slow, Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
 	if o.Loops >= 0 {
 		// Where there are none, the http.Server serves every reader.
@@ -234,11 +247,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // http.Server, which then cost no goroutine each and a fraction of the memory. It
 // is for http.Server.ConnContext, and works for HTTP/1.1 without TLS, on Linux. Do
 // not set it if something between has to see what is written to the
-// http.ResponseWriter, or counts the connections of the http.Server.
+// http.ResponseWriter, or counts the connections of the http.Server; Options.Loops
+// switches it off.
+//
+// It also has Linux give up a connection whose client has not acknowledged for
+// Options.StallTimeout what it was sent (TCP_USER_TIMEOUT): so a client that has
+// vanished is noticed. Set it for this with TLS and HTTP/2 too. A vanished client that
+// nothing is sent to is a matter of net.ListenConfig.KeepAliveConfig.
 func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	under := c
+	if t, ok := c.(*tls.Conn); ok {
+		under = t.NetConn()
+	}
+	if tcp, ok := under.(*net.TCPConn); ok && s.o.StallTimeout > 0 {
+		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
+	}
 	if s.loops == nil {
 		return ctx
 	}
+	// The http.Server is about to start a goroutine for c and to accept the next
+	// connection. Those that came before have their turn first: else there are
+	// thousands at once when thousands come, and what they leave behind, descriptors
+	// of goroutines and holes in the heap, is as much as their readers need.
+	runtime.Gosched()
 	return surface.WithConn(ctx, c)
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,6 +124,46 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
+const tcpUserTimeout = 18
+
+// A connection is given up by the system when its client has acknowledged nothing for
+// the stall timeout, whatever is on top of it, and whether it can be taken over or not.
+func TestConnContextLimitsUnacked(t *testing.T) {
+	for _, test := range []struct {
+		stall time.Duration
+		want  int // ms
+	}{{0, 60_000}, {10 * time.Minute, 600_000}, {-1, 0}} {
+		for _, loops := range []int{0, -1} {
+			s := start(t, server.Options{Store: memory(t), StallTimeout: test.stall, Loops: loops}, protocols["HTTP/1.1"])
+			for _, wrap := range []func(net.Conn) net.Conn{
+				func(c net.Conn) net.Conn { return c },
+				func(c net.Conn) net.Conn { return tls.Server(c, nil) },
+			} {
+				c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				s.srv.ConnContext(t.Context(), wrap(c))
+				raw, err := c.(*net.TCPConn).SyscallConn()
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = raw.Control(func(fd uintptr) {
+					got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout)
+					if err != nil || got != test.want {
+						t.Errorf("stall timeout %v, Loops %d: TCP_USER_TIMEOUT is %d ms, %v", test.stall, loops, got, err)
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
 // "There is no goroutine, timer or channel per reader": not one for each, whatever
 // they ask for.
 func TestReadersHaveNoGoroutines(t *testing.T) {
@@ -182,5 +223,30 @@ func TestReadersHaveNoGoroutines(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("readers that have left are kept")
 		}
+	}
+}
+
+// Connections that came before have their turn before the next is accepted: between
+// two of them the http.Server calls ConnContext. Without, thousands are under way at
+// once when thousands come.
+func TestConnectionsTakeTurns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // with more, others run anyway
+	s := start(t, server.Options{Store: memory(t)}, protocols["HTTP/1.1"])
+	const rounds = 200
+	served := 0
+	for range rounds {
+		var turn atomic.Bool
+		done := make(chan struct{})
+		// Ends by itself; joined below.
+		go func() { turn.Store(true); close(done) }()
+		s.srv.ConnContext(t.Context(), nil)
+		if turn.Load() {
+			served++
+		}
+		<-done
+	}
+	// Whoever has the processor can lose it at any moment, or get it back too soon.
+	if served < rounds/2 {
+		t.Errorf("in %d of %d rounds the connection before had its turn", served, rounds)
 	}
 }

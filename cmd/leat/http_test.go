@@ -23,7 +23,7 @@ func TestHTTPServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := serveOn(t, ln)
+	base := serveOn(t, ln, server.Options{})
 	largest := url.Values{"from": {"start"}, "gap": {"error"}}
 	for range 100 {
 		largest.Add("topic", strings.Repeat("\u00e9", 256))
@@ -67,15 +67,17 @@ func TestHTTPServer(t *testing.T) {
 }
 
 // serveOn serves an empty memory store until the test ends.
-func serveOn(t *testing.T, ln net.Listener) string {
+func serveOn(t *testing.T, ln net.Listener, o server.Options) string {
 	t.Helper()
 	st := memstore.New(memstore.Options{})
 	logger := slog.New(slog.DiscardHandler)
-	srv, err := server.New(server.Options{Store: st, Logger: logger})
+	o.Store, o.Logger = st, logger
+	srv, err := server.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	hs := newHTTPServer(srv, logger)
+	hs.ConnContext = srv.ConnContext
 	served := make(chan struct{})
 	// Ended by Close, joined by the clean-up.
 	go func() { defer close(served); hs.Serve(ln) }()

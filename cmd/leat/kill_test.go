@@ -83,7 +83,13 @@ func killUnderLoad(t *testing.T, durability string, kills int) {
 // takes requests.
 func startServer(t *testing.T, listen, data, durability string) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := exec.Command("leat", "serve", "--listen", listen, "--data", data, "--durability", durability)
+	return launch(t, exec.Command("leat", "serve", "--listen", listen, "--data", data, "--durability", durability))
+}
+
+// launch runs a command that serves until the test ends, and returns its URL once it
+// takes requests.
+func launch(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -14,25 +14,18 @@ import (
 	"github.com/leat-dev/leat"
 )
 
-// A reader that vanishes without a word, such as a telephone in a tunnel, is
-// noticed after about this time: while nothing is sent by keep-alive probes,
-// while something is by TCP_USER_TIMEOUT. Without the latter Linux would try
-// for 15 minutes.
+// A reader that vanishes without a word, such as a telephone in a tunnel, is noticed
+// by keep-alive probes while nothing is sent to it. While something is, ConnContext of
+// the server has set a limit, which counts for the probes too.
 const (
-	probeAfter   = 30 * time.Second
-	probeEvery   = 10 * time.Second
-	probes       = 3
-	unackedLimit = 60 * time.Second
+	probeAfter = 30 * time.Second
+	probeEvery = 10 * time.Second
+	probes     = 3
 )
 
 // listen opens the address for HTTP. Errors say what to do.
 func listen(ctx context.Context, address string) (net.Listener, error) {
-	return listenWith(ctx, address, unackedLimit)
-}
-
-func listenWith(ctx context.Context, address string, unacked time.Duration) (net.Listener, error) {
 	config := net.ListenConfig{
-		Control: func(_, _ string, c syscall.RawConn) error { return limitUnacked(c, unacked) },
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probes,
 		},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Accepted connections have the limits that make a vanished peer noticed.
+// Accepted connections have the probes that make a vanished peer noticed.
 func TestListenLimits(t *testing.T) {
 	ln, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,6 @@ func TestListenLimits(t *testing.T) {
 		level, what int
 		want        int
 	}{
-		{"TCP_USER_TIMEOUT", syscall.IPPROTO_TCP, tcpUserTimeout, int(unackedLimit.Milliseconds())},
 		{"SO_KEEPALIVE", syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
 		{"TCP_KEEPIDLE", syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(probeAfter.Seconds())},
 		{"TCP_KEEPINTVL", syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(probeEvery.Seconds())},

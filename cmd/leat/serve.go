@@ -33,6 +33,7 @@ type serveCmd struct {
 
 	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
+	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
 	BodyTimeout    time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
 	KeyWindow      time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
 	ProducerWindow age           `help:"How long a stream remembers a producer that sends nothing, such as 12h or 7d. 0: for as long as the stream is there." default:"7d"`
@@ -45,7 +46,7 @@ type serveCmd struct {
 
 	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
 	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
-	MaxSubscribers int      `help:"Most readers at a time. 0: no limit." default:"0" placeholder:"N"`
+	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
 	MaxProducers   int      `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
 	MaxWaiting     byteSize `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
 	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
@@ -74,11 +75,14 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer ln.Close()
-	st, err := c.openStore(logger)
+	d := shareDescriptors(descriptorLimit())
+	d.warn(std, c.MaxSubscribers)
+	c.MaxSubscribers = d.maxSubscribers(c.MaxSubscribers)
+	st, err := c.openStore(logger, d)
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, std, ln, st, logger)
+	err = c.serve(ctx, std, d.guard(ln, logger), st, logger)
 	if cerr := st.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}
@@ -137,8 +141,9 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
-		CORSOrigins: c.CORSOrigin, LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1, AllowHosts: c.AllowHost,
 	}
 }
 

@@ -14,7 +14,7 @@ const storeRecord = 16 << 20
 // openStore opens the store that the command line names. It has to take the
 // largest record that the server lets through; a smaller limit than its own
 // would only make its transactions smaller.
-func (c *serveCmd) openStore(logger *slog.Logger) (store.Store, error) {
+func (c *serveCmd) openStore(logger *slog.Logger, d descriptors) (store.Store, error) {
 	largest := max(int(c.MaxRecord), storeRecord)
 	if c.Store == "memory" {
 		return memstore.New(memstore.Options{MaxRecord: largest}), nil
@@ -24,5 +24,7 @@ func (c *serveCmd) openStore(logger *slog.Logger) (store.Store, error) {
 		Logger:     logger,
 		MaxRecord:  largest,
 		MinFree:    int64(c.MinFree),
+
+		MaxOpenFiles: d.openTables(),
 	})
 }

@@ -150,6 +150,8 @@ func (c *tailCmd) gap(g *client.Gap, std *streams) error {
 		text.WriteString("records were removed before they could be read")
 	case "replaced":
 		text.WriteString("a topic was deleted with records that were not read yet")
+	case "skipped":
+		text.WriteString("reading was too slow for the rule of the topic, and records were skipped")
 	case "lost":
 		text.WriteString("the server lost records, some of which may have been printed here")
 	case "foreign":

@@ -43,6 +43,11 @@ type result struct {
 // all that was looked at are duplicates, and are answered. mu is held.
 func (j *Journal) fold(s *stream, g *group) *fold {
 	f := &fold{j: j, g: g, s: s, gen: s.gen, next: s.state, current: s.keysCurrent()}
+	n := 0
+	for _, sub := range s.queue {
+		n += len(sub.records)
+	}
+	f.records = make([]leat.Record, 0, min(n, j.maxTxRecords, max(g.room, 0)/recordBytes+1))
 	taken := 0
 	for full := false; taken < len(s.queue) && !full; taken++ {
 		sub := s.queue[taken]
@@ -135,6 +140,7 @@ func (f *fold) addWhole(sub *submission) bool {
 		bytes+n*recordBytes > f.g.room && (len(f.g.txs) > 0 || f.stores) {
 		return false
 	}
+	sub.results = make([]result, 0, n)
 	for _, r := range sub.records {
 		sub.results = append(sub.results, result{record: len(f.records)})
 		f.append(r)
@@ -150,6 +156,7 @@ func (f *fold) addWhole(sub *submission) bool {
 // not answered.
 func (f *fold) add(sub *submission) bool {
 	room := true
+	sub.results = make([]result, 0, len(sub.records))
 	for i := range sub.records {
 		r := &sub.records[i]
 		var res result

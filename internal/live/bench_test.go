@@ -70,6 +70,37 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
+// One record to one feed, among 100,000 feeds of names and 10,000 of patterns that do
+// not want it: of a stream that was there before, and of one that is new each time.
+func BenchmarkDispatchAmong(b *testing.B) {
+	for _, others := range []bool{false, true} {
+		for _, fresh := range []bool{false, true} {
+			b.Run(fmt.Sprintf("others=%v/fresh=%v", others, fresh), func(b *testing.B) {
+				l := newBench(b)
+				l.join(b, silent{}, "hot/**")
+				for i := range 100_000 {
+					if others {
+						l.join(b, silent{}, fmt.Sprintf("private/%d", i))
+					}
+				}
+				for i := range 10_000 {
+					if others {
+						l.join(b, silent{}, fmt.Sprintf([]string{"*/u%d", "own/%d/*", "*/*/u%d/**"}[i%3], i))
+					}
+				}
+				n := 0
+				for b.Loop() {
+					name := "hot/x/y"
+					if n++; fresh {
+						name = fmt.Sprintf("hot/x/%d", n)
+					}
+					l.commit(name)
+				}
+			})
+		}
+	}
+}
+
 // One record, and a reader that takes it and waits again.
 func BenchmarkPeek(b *testing.B) {
 	l := newBench(b)

@@ -173,6 +173,10 @@ func (v *verdict) missed(r *leat.Record, at int64) {
 // told accounts for a gap: it names streams that have lost something behind the
 // position, and nothing that is still there.
 func (v *verdict) told(ev event) {
+	if ev.gap.Skipped {
+		v.skipped(ev)
+		return
+	}
 	v.upTo(ev.after, ev.at)
 	if ev.gap.More > 0 {
 		v.moreAt = ev.at
@@ -195,6 +199,30 @@ func (v *verdict) told(ev event) {
 			v.faultf("told %s through %d as gone at %d: nothing is missing", rm.Stream, rm.Through, ev.after)
 		}
 		v.explained[rm.Stream] = max(v.explained[rm.Stream], rm.Through)
+	}
+}
+
+// skipped accounts for a gap of a reader that was too slow: it has been given all up to
+// where the gap begins, was that far behind, and goes on where it is told.
+func (v *verdict) skipped(ev event) {
+	v.upTo(ev.gap.From, ev.at)
+	if ev.gap.Through <= ev.gap.From || ev.gap.Through != ev.after || len(ev.gap.Removed) > 0 {
+		v.faultf("skipped from %d to %d, and it goes on at %d, %v", ev.gap.From, ev.gap.Through, ev.after, ev.gap.Removed)
+	}
+	v.lag(ev.gap.From)
+	v.last = max(v.last, ev.after)
+}
+
+// lag checks that a reader at a position can have been too slow.
+func (v *verdict) lag(position uint64) {
+	n := 0
+	for _, r := range v.book.between(position, 1<<62) {
+		if v.session.filter.Match(r.Stream) {
+			n++
+		}
+	}
+	if n <= campaignLag {
+		v.faultf("too slow at %d with %d records to come", position, n)
 	}
 }
 

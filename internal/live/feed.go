@@ -33,17 +33,30 @@ type feed struct {
 	mu      sync.Mutex
 	after   uint64
 	frames  []frame.Frame
-	cut     int       // frames cut off at the front since the array was made, or more
-	pages   []*page   // sorted by after, apart from each other
-	most    int       // pages, before those without frames go
-	filling bool      // a page is on its way; one at a time
-	lost    *removals // what the last page came with
+	cut     int // frames cut off at the front since the array was made, or more
 	atEnd   []*Reader
-	atHole  []*Reader // waiting for a page of history
 	failed  error     // set once, by the end of following
 	tips    tips      // of the streams that the filter names
 	learned bool      // the tips from before the feed was made are known
 	ended   bool      // the last reader has left
+	slow    *slowness // nil: no reader is too slow
+	*history
+
+	// Room for the first of atEnd, and the list of only this feed that the index has
+	// for a name: a piece of memory less each where each reader has a feed of its own.
+	first [1]*Reader
+	self  [1]*feed
+}
+
+// A history is what a feed has of the time before its tail. There is none until a
+// reader wants some, nor after the pages have gone: a feed may be one of very many
+// with one reader each. Guarded by the feed's mu.
+type history struct {
+	pages   []*page   // sorted by after, apart from each other
+	most    int       // pages, before those without frames go
+	filling bool      // a page is on its way; one at a time
+	lost    *removals // what the last page came with
+	atHole  []*Reader // waiting for a page
 }
 
 // somePages is how many pages a feed keeps whatever is in them. With more, those
@@ -57,6 +70,7 @@ type page struct {
 	release        func()
 	order          uint64    // the removals that it shows, by their number
 	lost           *removals // what they removed after it; nil if there were none
+	followed       bool      // whether to read ahead was asked. Guarded by the feed's mu
 }
 
 // touch adds fd to a list that it is not in yet. The caller holds the Live's mu.
@@ -72,6 +86,7 @@ func (fd *feed) touch(touched []*feed) []*feed {
 func (fd *feed) list(f frame.Frame, r *leat.Record) {
 	fd.mu.Lock()
 	fd.noteTip(r)
+	fd.slow.note(f.Seq, f.Len())
 	if f.Seq > fd.after {
 		fd.frames = append(fd.frames, f)
 	}
@@ -111,7 +126,10 @@ func (fd *feed) wait(list *[]*Reader, r *Reader) {
 		return
 	}
 	fd.unwait(r)
-	r.waitsIn, r.waitsAt = list, len(*list)
+	if *list == nil && list == &fd.atEnd {
+		*list = fd.first[:0]
+	}
+	r.waitsIn, r.waitsAt = list, int32(len(*list))
 	*list = append(*list, r)
 }
 
@@ -156,9 +174,15 @@ func (fd *feed) forget() {
 	if len(fd.frames) > 0 && fd.frames[0].Evicted() {
 		fd.cutTail(0)
 	}
+	if fd.history == nil {
+		return
+	}
 	fd.pages = slices.DeleteFunc(fd.pages, func(p *page) bool {
 		return len(p.frames) > 0 && p.frames[0].Evicted()
 	})
+	if len(fd.pages)+len(fd.atHole) == 0 && !fd.filling {
+		fd.history = nil
+	}
 }
 
 // pageAt returns the page that tells what follows a position before a limit,
@@ -228,7 +252,10 @@ func (fd *feed) fail(err error, woken []Waker) []Waker {
 	defer fd.mu.Unlock()
 	fd.failed = err
 	woken = takeWaiting(&fd.atEnd, woken)
-	return takeWaiting(&fd.atHole, woken)
+	if fd.history != nil {
+		woken = takeWaiting(&fd.atHole, woken)
+	}
+	return woken
 }
 
 // end releases what the feed holds, when its last reader has left.
@@ -236,8 +263,11 @@ func (fd *feed) end() {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
 	fd.ended = true
-	for _, p := range fd.pages {
-		p.release()
+	fd.frames = nil
+	if fd.history != nil {
+		for _, p := range fd.pages {
+			p.release()
+		}
+		fd.pages, fd.lost = nil, nil
 	}
-	fd.pages, fd.frames, fd.lost = nil, nil, nil
 }

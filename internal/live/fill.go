@@ -1,6 +1,9 @@
 package live
 
-import "sync"
+import (
+	"sort"
+	"sync"
+)
 
 // A queue holds the pages of history that readers wait for: at most one for a
 // feed, so it is never longer than the list of feeds.
@@ -56,6 +59,31 @@ func (l *Live) requestPage(fd *feed, after, upTo uint64) {
 		fd.filling = true
 		l.fills.put(want{fd, after, upTo, fd.lost})
 	}
+}
+
+// readAhead asks for the page behind p, which a reader has begun, if p itself was
+// reached from the page before: who reads on and on is not to wait at each page until
+// the store has been read. One that wants a few bytes in the middle costs no more than
+// these, and where memory is so short that pages go before they are read this stops
+// by itself. The caller holds the feed's mu.
+func (l *Live) readAhead(fd *feed, p *page) {
+	if p.followed || fd.filling {
+		return
+	}
+	p.followed = true
+	if p.through >= fd.after || !fd.reached(p.after) {
+		return
+	}
+	if next, upTo := fd.pageAt(p.through, fd.after); next == nil {
+		l.requestPage(fd, p.through, upTo)
+	}
+}
+
+// reached reports whether there is a page up to a position, so that whoever stands
+// there has probably read it. The caller holds mu.
+func (fd *feed) reached(after uint64) bool {
+	i := sort.Search(len(fd.pages), func(i int) bool { return fd.pages[i].through >= after })
+	return i < len(fd.pages) && fd.pages[i].through == after
 }
 
 // fill is one of the goroutines that read history, once for all who wait.

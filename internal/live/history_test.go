@@ -252,3 +252,74 @@ func TestResumeReadsFewKeys(t *testing.T) {
 		t.Logf("%T: %d keys in %d reads", st, sp.keys.Load(), sp.reads.Load())
 	}
 }
+
+// A thousand readers of the same cold range read the store once, and take no more
+// memory than one: each page is read for whoever comes first, and what is behind it
+// is read ahead. Readers with another encoding have pages of their own.
+func TestColdRangeIsReadOnce(t *testing.T) {
+	const pages, readers, pageBytes, bound = 64, 1000, 4 << 10, 256 << 10
+	overStores(t, func(t *testing.T, st store.Store) {
+		old := fillLog(t, st, pages, strings.Repeat("x", pageBytes), "a")
+		sp := &spy{Store: st}
+		cache := render.NewCache(bound)
+		l := start(t, sp, cache, live.Options{PageBytes: pageBytes})
+		enc := &counting{name: "counted"}
+		clients := make([]*client, readers)
+		for i := range clients {
+			clients[i] = join(t, l, filter(t, "a"), enc, l.Beginning())
+		}
+		sp.reads.Store(0)
+		for _, r := range old {
+			for _, c := range clients {
+				c.want(r)
+			}
+			if used := cache.Used(); used > bound {
+				t.Fatalf("%d bytes of pages, bound %d", used, bound)
+			}
+		}
+		// A store may answer with less than it was asked for, and once more for the
+		// end; it does so for one reader as well.
+		if n := sp.reads.Load(); n > 2*pages+2 || st.Abilities().ReadAfterWrite && n > pages+2 {
+			t.Errorf("%d pages were read in %d reads by %d readers", pages, n, readers)
+		}
+		if n := enc.made.Load(); n != pages {
+			t.Errorf("%d frames were made of %d records", n, pages)
+		}
+		clients[0].wantIdle(st)
+		join(t, l, filter(t, "a"), plain{}, l.Beginning()).want(old...)
+		if n := enc.made.Load(); n != pages {
+			t.Errorf("a reader of another encoding made %d more frames of this", n-pages)
+		}
+	})
+}
+
+// Who reads on from page to page finds the next one there; who wants one page causes
+// no second to be read.
+func TestReadAhead(t *testing.T) {
+	const pageBytes = 1 << 10
+	st := openMem(t)
+	old := fillLog(t, st, 8, strings.Repeat("x", pageBytes), "a")
+	sp := &spy{Store: st}
+	asked := make(chan struct{}, 1<<10)
+	sp.setOnRead(func(context.Context, *leat.Filter) error { asked <- struct{}{}; return nil })
+	l := start(t, sp, nil, live.Options{PageBytes: pageBytes})
+	c := join(t, l, filter(t, "a"), plain{}, l.Beginning())
+	await := func(what string) {
+		t.Helper()
+		select {
+		case <-asked:
+		case <-time.After(patience):
+			t.Fatalf("%s was not read", what)
+		}
+	}
+	c.want(old[0])
+	await("the first page")
+	if len(asked) > 0 {
+		t.Fatal("a second page was read for a reader that has begun the first")
+	}
+	c.wantState(live.Due) // of the second page, which nobody has passed
+	await("the second page")
+	await("the third page, while the second is being sent,")
+	c.want(old[1:]...)
+	c.wantIdle(st)
+}

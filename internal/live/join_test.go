@@ -63,11 +63,12 @@ type tally struct {
 	sessions, frames, gaps, more, overtaken int
 	fromMemory                              int
 	evictions                               uint64
+	skipped, slow                           int
 }
 
 // whole reports whether everything was met at least once.
 func (t tally) whole() bool {
-	return t.gaps > 0 && t.more > 0 && t.overtaken > 0 && t.evictions > 0 && t.fromMemory > 0
+	return t.gaps > 0 && t.more > 0 && t.overtaken > 0 && t.evictions > 0 && t.fromMemory > 0 && t.skipped > 0 && t.slow > 0
 }
 
 // A campaign is one random run over a store.
@@ -120,10 +121,31 @@ func newCampaign(t *testing.T, st store.Store, seed uint64) *campaign {
 	return c
 }
 
+// campaignLag is how many records a reader may lag behind where there is a rule.
+const campaignLag = 30
+
+// rules has some campaigns disconnect or skip readers that are too slow.
+func (c *campaign) rules() []live.SlowRule {
+	rule := func(pattern string, skip bool) live.SlowRule {
+		p, err := leat.ParsePattern(pattern)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return live.SlowRule{Pattern: p, Records: campaignLag, Skip: skip}
+	}
+	switch c.seed % 4 {
+	case 1:
+		return []live.SlowRule{rule("**", true)}
+	case 2:
+		return []live.SlowRule{rule("a/**", false), rule("**", true)}
+	}
+	return nil
+}
+
 func (c *campaign) rng(i uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed, i)) }
 
 func (c *campaign) run() {
-	c.live = live.New(c.st, c.cache, live.Options{PageBytes: 4 << 10, Fillers: 2, Logger: quiet})
+	c.live = live.New(c.st, c.cache, live.Options{PageBytes: 4 << 10, Fillers: 2, Slow: c.rules(), Logger: quiet})
 	defer c.live.Close()
 	var writers, remover, readers sync.WaitGroup
 	for i := range uint64(3) {

@@ -48,6 +48,9 @@ type Options struct {
 	// store. 0 means 4.
 	Fillers int
 
+	// Slow are rules for readers that fall behind. nil: none is too slow.
+	Slow []SlowRule
+
 	// Logger is told when the store can no longer be followed or read. nil
 	// means slog.Default().
 	Logger *slog.Logger
@@ -61,6 +64,7 @@ type Live struct {
 	epochs    store.Epochs
 	renderer  Renderer
 	pageBytes int
+	slow      []SlowRule
 	log       *slog.Logger
 	ctx       context.Context
 	stop      context.CancelFunc
@@ -103,7 +107,7 @@ func New(st store.Store, renderer Renderer, o Options) *Live {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Live{
 		store: st, epochs: st.Epochs(), renderer: renderer,
-		pageBytes: o.PageBytes, log: o.Logger, ctx: ctx, stop: stop,
+		pageBytes: o.PageBytes, slow: o.Slow, log: o.Logger, ctx: ctx, stop: stop,
 		feeds: make(map[feedKey]*feed), index: newIndex(),
 	}
 	l.fills.ready = sync.NewCond(&l.fills.mu)

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/frame"
@@ -25,8 +26,8 @@ const (
 	// Due: there are bytes to send.
 	Due
 
-	// Gap: records that were due are gone, and the reader has to be told
-	// before anything else. See Reader.TakeGap.
+	// Gap: records that were due are gone or passed over, and the reader has
+	// to be told before anything else. See Reader.TakeGap.
 	Gap
 
 	// Failed: the reader cannot go on. See Reader.Err.
@@ -49,19 +50,20 @@ type Reader struct {
 	live  *Live
 	feed  *feed
 	waker Waker
+	came  uint64 // what was there before, up to this position, is no lag
 
 	// Owned by the caller.
 	after uint64   // the last record sent whole, or passed over
 	next  uint64   // the record that was begun, if sent > 0
-	sent  int      // bytes of it that were sent
 	told  uint64   // the removals that were told or are not owed, by their number
 	floor uint64   // up to here only what the store still had after these counts
 	until uint64   // it ends there; 0: with its streams
 	gap   *Missing // to be told
+	sent  int32    // bytes that were sent of the record that was begun
 
 	// Guarded by the feed's mu.
+	waitsAt int32
 	waitsIn *[]*Reader
-	waitsAt int
 	failed  error
 }
 
@@ -81,13 +83,17 @@ type Start struct {
 	Next uint64
 	Sent int
 
-	// Until is the last position that the reader is given anything of. 0: there
-	// is no such position.
-	Until uint64
+	// Patient says that the reader is never too slow, since it does not want all
+	// that comes.
+	Patient bool
 
 	// Lineage is what the stream that the filter names has of others, and what
 	// its readers get before its own records. nil: nothing.
 	Lineage *journal.Lineage
+
+	// Until is the last position that the reader is given anything of. 0: there
+	// is no such position.
+	Until uint64
 
 	// floor is the last record that these removals took after After: up to
 	// there the reader gets what they left.
@@ -109,25 +115,32 @@ func (l *Live) Join(ctx context.Context, filter *leat.Filter, enc frame.Encoding
 func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Waker) *Reader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// It moves under mu only: every record after it will be listed in a feed that is
+	// registered now. What a fork inherits is not, also if the head has not come to it yet.
+	head := l.head.Load()
 	key := feedKey{filter.String(), enc, 0}
 	if start.Lineage != nil {
 		key.fork = start.Lineage.ID
 	}
 	fd := l.feeds[key]
 	if fd == nil {
-		// The head moves under mu only: every record after it will be
-		// listed in the feed that is registered now. What a fork inherits is
-		// not, also if the head has not come to it yet.
 		l.made++
-		fd = &feed{key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made, after: max(l.head.Load(), start.Lineage.Through()), failed: l.failed, tips: newTips(filter)}
+		fd = &feed{
+			key: key, filter: filter, lineage: start.Lineage, encoding: enc, number: l.made,
+			after: max(head, start.Lineage.Through()), failed: l.failed, tips: newTips(filter), slow: newSlowness(l.slow, filter),
+		}
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
 	fd.readers++
 	l.readers++
+	came := head
+	if start.Patient {
+		came = math.MaxUint64
+	}
 	return &Reader{
-		live: l, feed: fd, waker: w,
-		after: start.After, next: start.Next, sent: start.Sent, told: start.Told, floor: start.floor, until: start.Until,
+		live: l, feed: fd, waker: w, came: came,
+		after: start.After, next: start.Next, sent: int32(start.Sent), told: start.Told, floor: start.floor, until: start.Until,
 	}
 }
 
@@ -194,10 +207,14 @@ func (r *Reader) EndState() leat.EndState {
 	return leat.EndComplete
 }
 
-// TakeGap returns what the reader has to be told after Peek returned Gap.
+// TakeGap returns what the reader has to be told after Peek returned Gap. If it is
+// told that it was skipped forward, its position moves by this.
 func (r *Reader) TakeGap() *Missing {
 	gap := r.gap
 	r.gap = nil
+	if gap.Skipped {
+		r.after = gap.Through
+	}
 	return gap
 }
 
@@ -236,6 +253,9 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			}
 			fd.cutTail(i)
 		default:
+			if fd.history == nil {
+				fd.history = new(history)
+			}
 			p, upTo := fd.pageAt(r.after, max(fd.after, r.floor))
 			if p == nil {
 				r.live.requestPage(fd, r.after, upTo)
@@ -261,6 +281,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				frames = frames[:1] // before the next there may be a gap to tell
 			}
 			if state, ok := r.fill(out, frames, size); ok {
+				r.live.readAhead(fd, p)
 				return state
 			}
 			fd.dropPage(p)
@@ -290,7 +311,7 @@ func (r *Reader) fill(out *frame.Ranges, frames []frame.Frame, size int) (state 
 	if r.sent > 0 && frames[0].Seq != r.next {
 		return r.overtaken(), true
 	}
-	return Due, out.Fill(frames, r.sent, size)
+	return Due, out.Fill(frames, int(r.sent), size)
 }
 
 // overtaken ends a reader. The caller holds the feed's mu.
@@ -331,5 +352,5 @@ func (r *Reader) Advance(out *frame.Ranges, n int) {
 	if last > 0 {
 		r.after = last
 	}
-	r.next, r.sent = next, sent
+	r.next, r.sent = next, int32(sent)
 }

@@ -18,6 +18,11 @@ type Missing struct {
 	// are; it may say a few too many.
 	Removed []store.Removed
 	More    int
+
+	// Skipped says that nothing else is missing than what the reader was too slow
+	// for: the records after From, up to Through, are passed over.
+	Skipped       bool
+	From, Through uint64
 }
 
 // A removals is what a filter has lost after a position: as much of it as it

@@ -24,6 +24,7 @@ type session struct {
 	ended  event  // where it stood when it left, and when
 	part   string // the beginning of a frame that it was not sent whole
 	err    error  // why it could not go on
+	slow   bool   // it was disconnected for its lag
 }
 
 // An event is a line, or a gap.
@@ -49,10 +50,16 @@ func (s *session) run(c *campaign, rng *rand.Rand, last bool) uint64 {
 		size  = []int{1, 100, 5000, 1 << 16}[rng.IntN(4)]
 		piece = []int{1, 7, 1 << 20, 0}[rng.IntN(4)] // 0: any
 		slow  = rng.IntN(3) == 0
+
+		canSkip = rng.IntN(4) > 0
 	)
 	defer func() { s.ended = event{after: r.After(), at: c.book.tick()} }()
 	for last || looks > 0 {
 		looks--
+		if rng.IntN(2) == 0 && r.TooSlow(canSkip) {
+			s.slow = true
+			return r.After()
+		}
 		state := r.Peek(&out, size)
 		if s.fresh && s.freshAt == 0 && (state != live.Idle || r.After() > 0) {
 			s.freshAt = c.book.tick()
@@ -133,6 +140,9 @@ func (b *book) check(t *testing.T, s *session, total *tally) {
 		if ev.gap != nil {
 			total.gaps++
 			total.more += ev.gap.More
+			if ev.gap.Skipped {
+				total.skipped++
+			}
 			v.told(ev)
 		} else {
 			total.frames++
@@ -140,6 +150,10 @@ func (b *book) check(t *testing.T, s *session, total *tally) {
 		}
 	}
 	v.upTo(s.ended.after, s.ended.at)
+	if s.slow {
+		total.slow++
+		v.lag(s.ended.after)
+	}
 	switch {
 	case errors.Is(s.err, live.ErrOvertaken):
 		total.overtaken++

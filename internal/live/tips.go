@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/leat-dev/leat"
@@ -50,6 +51,18 @@ func (ts tips) ended(after uint64) bool {
 		}
 	}
 	return len(ts) > 0
+}
+
+// nextEnd returns the position of the first of the ends behind a position, or, if
+// there is none, the greatest there is.
+func (ts tips) nextEnd(after uint64) uint64 {
+	next := uint64(math.MaxUint64)
+	for _, t := range ts {
+		if t.end != "" && t.seq > after {
+			next = min(next, t.seq)
+		}
+	}
+	return next
 }
 
 // noteTip takes notice of a record in the tips. The caller holds mu.

@@ -40,10 +40,11 @@ func AppendBusy(dst []byte, retry time.Duration) []byte {
 	return appendRetry(sse.AppendComment(dst, "leat: no room for another reader now, come back later"), retry)
 }
 
-// The reasons of gaps that removals cause; store.Loss has the others.
+// The reasons of gaps that removals cause, and slowness; store.Loss has the others.
 const (
 	ReasonTrimmed  = "trimmed"  // records of a stream were removed
 	ReasonReplaced = "replaced" // the stream was deleted
+	ReasonSkipped  = "skipped"  // the reader was too slow for them
 )
 
 // A Gap says which records are gone that a reader was owed.

@@ -40,6 +40,7 @@ type Cache struct {
 // entry is a page in the queue. Its fields are guarded by the mu of the Cache.
 type entry struct {
 	page    *frame.Page
+	more    []*frame.Page // of history, which go with it
 	place   *list.Element // nil when evicted or released
 	memory  []byte        // the page's, to append to while it is open; nil when closed
 	cost    int64
@@ -91,7 +92,7 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 		c.close(enc)
 		own := make([]byte, n)
 		copy(own, grown[start:])
-		e = c.add(own, false)
+		e = c.add(own)
 		start = 0
 	case cap(grown) != cap(e.memory):
 		// It was written to a larger copy: begin a new page with it. An
@@ -132,7 +133,7 @@ func (c *Cache) openPage(enc frame.Encoding) *entry {
 		c.close(other) // any: nobody knows which is used again
 	}
 	memory := make([]byte, tailPage)
-	e := c.add(memory, false)
+	e := c.add(memory)
 	e.memory = memory[:0]
 	c.open[enc] = e
 	return e
@@ -146,12 +147,17 @@ func (c *Cache) close(enc frame.Encoding) {
 	}
 }
 
-// add puts a page over memory into the queue. The caller holds mu.
-func (c *Cache) add(memory []byte, history bool) *entry {
-	e := &entry{page: frame.NewPage(memory), cost: int64(cap(memory)), history: history}
+// add puts a page of live frames over memory into the queue. The caller holds mu.
+func (c *Cache) add(memory []byte) *entry {
+	e := &entry{page: frame.NewPage(memory), cost: int64(cap(memory))}
+	c.push(e)
+	return e
+}
+
+// push puts e into the queue. The caller holds mu.
+func (c *Cache) push(e *entry) {
 	e.place = c.queue.PushBack(e)
 	c.used += e.cost
-	return e
 }
 
 // list counts the places that n frames of a page take in lists. The caller
@@ -171,7 +177,7 @@ func (c *Cache) evict(brought *entry) {
 	for look := 2 * c.queue.Len(); c.used > c.bound && look > 0; look-- {
 		oldest := c.queue.Front()
 		e := oldest.Value.(*entry)
-		if e.memory != nil || e == brought || e.history && e.page.TakeUsed() {
+		if e.memory != nil || e == brought || e.history && e.takeUsed() {
 			c.queue.MoveToBack(oldest)
 			continue
 		}
@@ -188,7 +194,19 @@ func (c *Cache) remove(e *entry) {
 	c.queue.Remove(e.place)
 	e.place = nil
 	e.page.Evict()
+	for _, p := range e.more {
+		p.Evict()
+	}
 	c.used -= e.cost
+}
+
+// takeUsed reports whether a page of e was read since the last call.
+func (e *entry) takeUsed() bool {
+	used := e.page.TakeUsed()
+	for _, p := range e.more {
+		used = p.TakeUsed() || used
+	}
+	return used
 }
 
 // History makes the frames of records read from the store, in a page of their
@@ -198,6 +216,57 @@ func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []fra
 	if len(records) == 0 {
 		return nil, func() {}
 	}
+	var e *entry
+	if enc == Bytes && payload(records) >= asItIs*len(records) {
+		e, frames = payloadPages(records)
+	} else {
+		e, frames = c.historyPage(enc, records)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.push(e)
+	c.list(e, len(records))
+	c.evict(e)
+	return frames, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.remove(e)
+	}
+}
+
+// asItIs is the size of a payload, in the middle, from which on each is a page as it
+// is where frames are payloads: what a page costs is little then, and a copy is not.
+const asItIs = 4 << 10
+
+func payload(records []leat.Record) (n int) {
+	for i := range records {
+		n += len(records[i].Data)
+	}
+	return n
+}
+
+// payloadPages makes the frames of records that are their payloads. The store has
+// given them away: they never change.
+func payloadPages(records []leat.Record) (*entry, []frame.Frame) {
+	e := &entry{history: true}
+	frames := make([]frame.Frame, len(records))
+	for i := range records {
+		r := &records[i]
+		data := r.Data
+		if len(data) == 0 || r.Kind == leat.KindEnd { // a reason is not content
+			data = []byte{} // nil would say that the page is gone
+		}
+		p := frame.NewPage(data)
+		frames[i] = frameOf(p, Bytes, r, 0, len(data))
+		e.cost += int64(cap(data))
+		e.more = append(e.more, p)
+	}
+	e.page, e.more = e.more[0], e.more[1:]
+	return e, frames
+}
+
+// historyPage makes the frames of records in one page.
+func (c *Cache) historyPage(enc frame.Encoding, records []leat.Record) (*entry, []frame.Frame) {
 	c.mu.Lock()
 	scratch := c.scratch
 	c.scratch = nil
@@ -212,23 +281,17 @@ func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []fra
 	memory := make([]byte, len(scratch))
 	copy(memory, scratch)
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if cap(scratch) <= 1<<20 { // give back what one large record took
+		c.mu.Lock()
 		c.scratch = scratch
+		c.mu.Unlock()
 	}
-	e := c.add(memory, true)
-	c.list(e, len(records))
-	frames = make([]frame.Frame, len(records))
+	p := frame.NewPage(memory)
+	frames := make([]frame.Frame, len(records))
 	start := 0
 	for i := range records {
-		frames[i] = frameOf(e.page, enc, &records[i], start, ends[i]-start)
+		frames[i] = frameOf(p, enc, &records[i], start, ends[i]-start)
 		start = ends[i]
 	}
-	c.evict(e)
-	return frames, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.remove(e)
-	}
+	return &entry{page: p, cost: int64(len(memory)), history: true}, frames
 }

@@ -217,3 +217,50 @@ func TestEvictions(t *testing.T) {
 		t.Errorf("%d frames are gone from 3 lists each, Evictions says %d", gone, got)
 	}
 }
+
+// Large payloads are pages as the store has given them, not copied, and go together:
+// a page of history that is partly there would be read again for ever.
+func TestPayloadsAsTheyAre(t *testing.T) {
+	c := NewCache(100 << 10)
+	var records []leat.Record
+	for seq := range uint64(4) {
+		records = append(records, *record(seq+1, strings.Repeat("x", 40<<10))) // more than the bound
+	}
+	records = append(records, leat.Record{Stream: "a", Offset: leat.Offset{Epoch: 1, Seq: 5}, Kind: leat.KindEnd, Data: []byte("reason")})
+	frames, release := c.History(Bytes, records)
+	for i, f := range frames {
+		switch {
+		case f.Seq != records[i].Offset.Seq:
+			t.Errorf("frame %d is of record %d", i, f.Seq)
+		case i == 4 && (f.Bytes() == nil || f.Len() != 0):
+			t.Errorf("the end of a stream is %q", f.Bytes())
+		case i < 4 && (f.Len() != 40<<10 || &f.Bytes()[0] != &records[i].Data[0]):
+			t.Errorf("frame %d is a copy, or of another record", i)
+		}
+	}
+	if used, want := c.Used(), int64(4*40<<10); used < want || used > want+1<<10 {
+		t.Errorf("%d bytes are held, want a little more than %d", used, want)
+	}
+	for range 3 { // the second chance, and then the end
+		c.History(Bytes, records[:1])
+	}
+	for _, f := range frames {
+		if !f.Evicted() {
+			t.Errorf("frame %d is still there", f.Seq)
+		}
+	}
+	if c.Evictions() < uint64(len(frames)) {
+		t.Errorf("%d evictions", c.Evictions())
+	}
+	release()
+	if used := c.Used(); used > 100<<10 {
+		t.Errorf("%d bytes are held, bound %d", used, 100<<10)
+	}
+
+	small := []leat.Record{*record(6, strings.Repeat("x", 5<<10)), *record(7, ""), *record(8, "y")}
+	frames, _ = c.History(Bytes, small)
+	var r frame.Ranges
+	if !r.Fill(frames, 0, 1<<20) || len(r.Bytes) != 1 {
+		t.Errorf("small payloads are %d pieces, want one page", len(r.Bytes))
+	}
+}

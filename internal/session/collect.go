@@ -138,13 +138,15 @@ func (c *collecting) look() (done bool, err error) {
 }
 
 // beginsAnew reports whether what was peeked at is not of the stream that the reader
-// has read from. That the stream has gone is, and has no bytes.
+// has read from. The end that says that it has gone is, and has no bytes; whatever comes
+// after that is another's.
 func (c *collecting) beginsAnew() bool {
-	if c.over {
-		return true // a fork need not begin with a beginning
+	begins := c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
+	if c.over || begins && c.ranges.Len() > 0 {
+		return true
 	}
-	c.over = c.ranges.Beginning() && (c.within || c.chunk.Next > 0)
-	return c.over && c.ranges.Len() > 0
+	c.over = begins
+	return false
 }
 
 // take takes what was peeked at: whole frames.

@@ -26,6 +26,10 @@ const (
 	minBusyRetry, maxBusyRetry = 5 * time.Second, 20 * time.Second
 )
 
+// longAnswer is the length from which on an answer whose length is known is worth its
+// connection.
+const longAnswer = 256 << 10
+
 // Options are the settings of a Host; Live, Writer and Logger must be set.
 type Options struct {
 	Live   *live.Live
@@ -158,6 +162,7 @@ func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
 // if the reader has seen all that there will ever be, the end included. One that
 // does not say what it has seen begins with the end, so that it is told.
 func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*session, error) {
+	rd.Start.Patient = rd.Limit != 0
 	join := func() (*live.Reader, error) {
 		return h.o.Live.Join(ctx, rd.Filter, rd.Form.Encoding(), rd.Start, waker)
 	}
@@ -225,7 +230,7 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 //
 // Stream returns at once if the connection could be given to a loop.
 func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
-	if h.o.Loops != nil && rd.Limit == 0 && !rd.Broken && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
+	if h.o.Loops != nil && rd.isLong() && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
 		return
 	}
 	bell := socket.NewBell()
@@ -291,9 +296,13 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 		})
 		return false
 	}
+	var source socket.Ender = ses
+	if rd.Limit > 0 {
+		source = &download{session: ses, tail: rd.Tail, broken: rd.Broken}
+	}
 	c.Start(socket.Taken{
-		FD: fd, Source: ses, Head: head,
-		Block:     rd.Form.AppendOpening(nil, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		FD: fd, Source: source, Head: head, Plain: w.Header().Get("Content-Length") != "",
+		Block:     rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
 	return true
@@ -307,6 +316,10 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 		h.o.Logger.Warn("reader was cut", "remote", ses.remote, "after", after, "err", err)
 	}
 }
+
+// isLong reports whether the answer is worth a connection: one that ends soon leaves
+// it to the next request.
+func (rd *Reading) isLong() bool { return rd.Limit == 0 || rd.Limit >= longAnswer }
 
 func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 

@@ -125,14 +125,20 @@ func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
 func (s *session) Notice() []byte {
-	s.id = s.After()
 	s.ended = s.gapError
 	if s.loss != store.LossNone {
-		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.After())}
+		s.id = s.After()
+		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.id)}
 		s.loss = store.LossNone
 		return s.form.AppendGap(nil, &gap)
 	}
 	missing := s.TakeGap()
+	s.id = s.After()
+	if missing.Skipped {
+		return s.form.AppendGap(nil, &render.Gap{
+			Reason: render.ReasonSkipped, Asked: s.host.o.Live.Offset(missing.From).String(), Next: s.host.o.Live.Offset(s.id),
+		})
+	}
 	for _, rm := range missing.Removed {
 		s.gone = max(s.gone, rm.Through)
 	}
@@ -176,6 +182,12 @@ func (s *session) Heartbeat() []byte {
 func (s *session) Farewell(delay time.Duration) []byte {
 	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
 }
+
+// TooSlow implements socket.Source. Who cannot be told cannot be skipped.
+func (s *session) TooSlow() bool { return s.Reader.TooSlow(s.form.Tells()) }
+
+// Late implements socket.Ender.
+func (s *session) Late() bool { return s.Reader.Late(s.form.Tells()) }
 
 // Close closes the readers.
 func (s *session) Close() {

@@ -17,7 +17,7 @@ type LoopOptions struct {
 }
 
 // A Taken is a connection that was taken over from an HTTP server: its answer is
-// sent in chunks, and after it nothing.
+// sent, and after it nothing.
 type Taken struct {
 	// FD is the descriptor of a TCP connection, which does not block and
 	// belongs to the loop from the call on.
@@ -26,12 +26,17 @@ type Taken struct {
 	Source    Ender
 	Head      []byte        // the head of the answer, as it is on the wire
 	Block     []byte        // sent first behind it
+	Plain     bool          // the head tells the length: else the answer is sent in chunks
 	Heartbeat time.Duration // the longest silence
 }
 
 // An Ender is a Source that hears of its end.
 type Ender interface {
 	Source
+
+	// Late reports whether a reader that takes nothing is too far behind to be
+	// waited for: TooSlow would be true by and by.
+	Late() bool
 
 	// Done is called once, when the connection has been closed, by the
 	// goroutine that served it. It must not wait.

@@ -103,7 +103,8 @@ type LoopConn struct {
 	admitted     bool          // known to epoll and to the wheel
 	waits        bool          // for room
 	leaving      bool          // the client sends no more
-	lastWrite    time.Duration // when something was taken, or when waiting for room began
+	unacked      int32         // bytes, when this was last looked at since it waits; 0: it was not
+	lastWrite    time.Duration // when something was taken, or was seen to have been, or waiting for room began
 	place        int           // in the wheel
 	older, newer *LoopConn
 }
@@ -111,7 +112,7 @@ type LoopConn struct {
 // Start begins to serve a connection. It must be called once.
 func (c *LoopConn) Start(t Taken) {
 	c.fd, c.heartbeat = t.FD, t.Heartbeat
-	c.pump.source = t.Source
+	c.pump.source, c.pump.plain = t.Source, t.Plain
 	c.pump.begin(t.Head, t.Block)
 	if !c.loop.start(c) {
 		_ = unix.Close(c.fd)
@@ -309,7 +310,11 @@ func (l *loop) notice(e unix.EpollEvent) {
 	switch {
 	case c == nil:
 	case e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
-		l.drop(c, ReasonGone)
+		why := ReasonGone
+		if c.waits && timedOut(c.fd) {
+			why = ReasonStalled // the system was the first to notice
+		}
+		l.drop(c, why)
 	default:
 		// A client that sends no more gets what is due. If it has gone
 		// altogether, the answer to that says so.
@@ -404,11 +409,11 @@ func (l *loop) waitForRoom(c *LoopConn) {
 	if c.waits {
 		return
 	}
-	c.waits = true
+	c.waits, c.unacked = true, 0
 	c.lastWrite = l.now
-	if l.stall > 0 && l.stall < c.heartbeat {
+	if l.stall > 0 && l.stall/4 < c.heartbeat {
 		l.wheel.remove(c)
-		l.wheel.add(c, l.now+l.stall)
+		l.wheel.add(c, l.now+l.stall/4)
 	}
 }
 
@@ -416,14 +421,18 @@ func (l *loop) waitForRoom(c *LoopConn) {
 // silent, or has had no room, for long.
 func (l *loop) look(c *LoopConn) {
 	defer l.recovered(c)
-	quiet, limit := l.now-c.lastWrite, c.heartbeat
+	limit, soon := c.heartbeat, c.heartbeat
 	if c.waits {
-		limit = l.stall
+		l.seeProgress(c)
+		limit, soon = l.stall, min(c.heartbeat, l.stall/4)
 	}
+	quiet := l.now - c.lastWrite
 	switch {
+	case c.waits && c.pump.source.(Ender).Late():
+		l.drop(c, ReasonSlow)
 	case limit > 0 && quiet < limit:
 		// Once it has room again it is silence that is timed.
-		l.wheel.add(c, min(c.lastWrite+limit, l.now+c.heartbeat))
+		l.wheel.add(c, min(c.lastWrite+limit, l.now+soon))
 	case c.waits && limit > 0:
 		l.drop(c, ReasonStalled)
 	default:
@@ -433,6 +442,17 @@ func (l *loop) look(c *LoopConn) {
 			l.serve(c)
 		}
 	}
+}
+
+// seeProgress finds out whether the client of a connection that waits for room has
+// acknowledged something since this was last looked at. That is what counts: there is
+// room again only after it has taken tens of kilobytes.
+func (l *loop) seeProgress(c *LoopConn) {
+	n, err := unacked(c.fd)
+	if err == nil && (c.unacked == 0 || n < c.unacked) {
+		c.lastWrite = l.now
+	}
+	c.unacked = n
 }
 
 // sayFarewell has all connections part, and those that come.
@@ -451,7 +471,11 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 	if c.fd < 0 {
 		return
 	}
-	if l.bye && c.pump.parting && (why == ReasonEnded || why == ReasonCut) {
+	switch {
+	case why != ReasonEnded && why != ReasonCut:
+	case c.pump.slow:
+		why = ReasonSlow
+	case l.bye && c.pump.parting:
 		why = ReasonShutdown
 	}
 	delete(l.conns, int32(c.fd))
@@ -461,7 +485,7 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 		// meanwhile has the connection.
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
 	}
-	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown {
+	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown || why == ReasonSlow {
 		discard(c.fd) // what was written arrives
 	}
 	_ = unix.Close(c.fd)

@@ -25,6 +25,7 @@ type peer struct {
 	script *script
 	client *net.TCPConn
 	ended  chan Reason
+	late   func() bool
 }
 
 // dial returns a connection over loopback: a descriptor for a loop, and the client.
@@ -77,9 +78,11 @@ func prepare(t testing.TB, ls *Loops) *peer {
 type ending struct {
 	Source
 	done func(Reason)
+	late func() bool // nil: never
 }
 
 func (e ending) Done(r Reason) { e.done(r) }
+func (e ending) Late() bool    { return e.late != nil && e.late() }
 
 // start serves a Source over a peer's connection.
 func (p *peer) start(src Source, heartbeat time.Duration) {
@@ -87,7 +90,7 @@ func (p *peer) start(src Source, heartbeat time.Duration) {
 	var fd int
 	fd, p.client = dial(p.t)
 	p.conn.Start(Taken{
-		FD: fd, Source: ending{src, func(r Reason) { p.ended <- r }},
+		FD: fd, Source: ending{src, func(r Reason) { p.ended <- r }, p.late},
 		Head: []byte(wireHead), Block: []byte("<head>"), Heartbeat: heartbeat,
 	})
 }
@@ -143,6 +146,7 @@ func TestLoopReasons(t *testing.T) {
 		{"the client sends no more", func(_ *Loops, p *peer) { p.client.CloseWrite() }, ReasonGone, ""},
 		{"all is sent", func(_ *Loops, p *peer) { p.script.add("a"); p.script.finish(End) }, ReasonEnded, chunk("a") + last},
 		{"the source cannot go on", func(_ *Loops, p *peer) { p.script.finish(Cut) }, ReasonCut, ""},
+		{"the reader is too slow", func(_ *Loops, p *peer) { p.script.add("a"); p.expect(chunk("a")); p.script.fallBehind() }, ReasonSlow, chunk("<bye 500ms>") + last},
 		{"the server stops", func(ls *Loops, p *peer) { ls.Shutdown(0) }, ReasonShutdown, chunk("<bye 500ms>") + last},
 		{"the server stops at once", func(ls *Loops, p *peer) { ls.Close() }, ReasonShutdown, ""},
 	} {
@@ -233,6 +237,73 @@ func TestLoopStall(t *testing.T) {
 		if d := time.Since(began); d < stall || d > stall+10*tick {
 			t.Errorf("heartbeat %v: cut after %v", heartbeat, d)
 		}
+	}
+}
+
+// What a client acknowledges is progress, although there is no room yet.
+func TestLoopSeesProgress(t *testing.T) {
+	ls := newLoops(t, LoopOptions{})
+	l := ls.loops[0]
+	ls.Close() // what is called here is the loop's
+	fd, client := dial(t)
+	defer unix.Close(fd)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	junk := make([]byte, 1<<20)
+	for {
+		if _, err := unix.Write(fd, junk); err == unix.EAGAIN {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &LoopConn{loop: l, fd: fd, waits: true}
+	look := func(now time.Duration) time.Duration {
+		l.now = now
+		l.seeProgress(c)
+		return c.lastWrite
+	}
+	// While the system moves what it can there is progress, and then there is none.
+	now := time.Duration(1)
+	for look(now) == now {
+		time.Sleep(10 * time.Millisecond)
+		now++
+	}
+	held := c.unacked
+	for look(now) != now {
+		if _, err := client.Read(junk[:64<<10]); err != nil || c.unacked == 0 {
+			t.Fatalf("the client has taken what it was sent, and no progress was seen: %v", err)
+		}
+		now++
+	}
+	if c.unacked == 0 || c.unacked >= held {
+		t.Errorf("progress with %d of %d bytes left", c.unacked, held)
+	}
+}
+
+// A reader that takes nothing and is too far behind is not waited for: the wheel finds
+// it, within a heartbeat.
+func TestLoopLate(t *testing.T) {
+	const heartbeat = time.Second
+	var late atomic.Bool
+	p := prepare(t, newLoops(t, LoopOptions{StallTimeout: 5 * time.Second}))
+	p.late = late.Load
+	p.start(p.script, heartbeat)
+	p.expect(wireHead + chunk("<head>"))
+	p.script.add(strings.Repeat("x", 16<<20))
+	select {
+	case r := <-p.ended:
+		t.Fatalf("not late, and it has ended: %s", r)
+	case <-time.After(heartbeat + 2*tick):
+	}
+	began := time.Now()
+	late.Store(true)
+	if r := p.reason(); r != ReasonSlow {
+		t.Errorf("reason %s", r)
+	}
+	if d := time.Since(began); d > heartbeat+10*tick {
+		t.Errorf("found after %v", d)
 	}
 }
 
@@ -434,7 +505,7 @@ func TestLoopStartAgainstClose(t *testing.T) {
 				s.wake = c.Wake
 				ended := make(chan struct{})
 				c.Wake()
-				c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Add(1); close(ended) }}, Head: []byte("x"), Heartbeat: time.Hour})
+				c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Add(1); close(ended) }, nil}, Head: []byte("x"), Heartbeat: time.Hour})
 				s.add("event")
 				<-ended
 				c.Wake()
@@ -514,7 +585,7 @@ func TestLoopGoroutinesAndDescriptors(t *testing.T) {
 		unix.SetNonblock(pair[0], true)
 		s, c := newScript(), ls.NewConn()
 		s.wake = c.Wake
-		c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Done() }}, Head: []byte("x"), Heartbeat: time.Hour})
+		c.Start(Taken{FD: pair[0], Source: ending{s, func(Reason) { ends.Done() }, nil}, Head: []byte("x"), Heartbeat: time.Hour})
 		scripts[i], clients[i] = s, pair[1]
 	}
 	for i, s := range scripts {
@@ -654,7 +725,7 @@ func TestLoopPanics(t *testing.T) {
 	}
 	p = prepare(t, ls)
 	fd, client := dial(t)
-	p.conn.Start(Taken{FD: fd, Source: ending{p.script, func(Reason) { panic("Done") }}, Heartbeat: time.Hour})
+	p.conn.Start(Taken{FD: fd, Source: ending{p.script, func(Reason) { panic("Done") }, nil}, Heartbeat: time.Hour})
 	p.script.finish(End)
 	p.client = client
 	if got, err := p.rest(); got != "0\r\n\r\n" || err != nil {

@@ -44,3 +44,7 @@ func Duplicate(*net.TCPConn) (int, error) { return -1, errors.ErrUnsupported }
 
 // CloseDuplicate does nothing.
 func CloseDuplicate(int) {}
+
+// LimitUnacked does nothing: other systems have no such option, or give up early by
+// themselves.
+func LimitUnacked(*net.TCPConn, time.Duration) error { return nil }

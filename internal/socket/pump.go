@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"time"
@@ -42,14 +43,18 @@ const (
 // has not taken of a chunk that was announced is peeked at again, byte for byte
 // the same; if it is gone, what comes instead takes its place in the chunk, since
 // no client has been told what would be in it. Only the end cannot: a chunk that
-// was announced and cannot be filled is cut.
+// was announced and cannot be filled is cut. An answer that is plain has no chunks;
+// it ends after the length that its head tells, and whatever ends before was cut.
 type pump struct {
 	source  Source
 	private []byte // of our own, to be sent first: the head, a block, a chunk's edge
 	left    int    // bytes of frames that belong to the chunk that is being sent
 	last    bool   // behind private there is nothing more
+	plain   bool   // the head tells the length of the answer: there are no chunks
 	parting bool   // the farewell is due: after one more write, as soon as it can be sent
 	parted  bool   // that write was made
+	slow    bool   // the reader is too slow, and was sent its farewell
+	filling bool   // what is left of the chunk cannot be sent any more: line feeds are
 	moved   bool   // something was written since this was looked at
 }
 
@@ -66,10 +71,20 @@ func newScratch() scratch { return scratch{bufs: make([][]byte, 0, mostBufs+2)} 
 var (
 	chunkEnd = []byte("\r\n")
 	lastPart = []byte("0\r\n\r\n")
+
+	lineFeeds = bytes.Repeat([]byte("\n"), 16<<10)
 )
 
 // begin sets what is sent first: the head of the answer, and a block.
-func (p *pump) begin(head, block []byte) { p.private = appendChunk(head, block) }
+func (p *pump) begin(head, block []byte) { p.private = p.appendBlock(head, block) }
+
+// appendBlock appends a block as it is sent: as a chunk, if there are any.
+func (p *pump) appendBlock(dst, block []byte) []byte {
+	if p.plain {
+		return append(dst, block...)
+	}
+	return appendChunk(dst, block)
+}
 
 // appendChunk appends a chunk. Nothing is no chunk: that would be the last one.
 func appendChunk(dst, data []byte) []byte {
@@ -84,10 +99,12 @@ func appendChunk(dst, data []byte) []byte {
 func (p *pump) between() bool { return len(p.private) == 0 && p.left == 0 && p.source.Between() }
 
 // send puts a block in, between two frames. Within a chunk that was announced for
-// frames it takes their place: what they were is not known to the client.
+// frames it takes their place: what they were is not known to the client. The rest is
+// filled, because it may be long until there are frames for it, and clients hold back
+// what is not a whole chunk: that of Go does.
 func (p *pump) send(block []byte) {
 	if p.left == 0 {
-		p.private = appendChunk(nil, block)
+		p.private = p.appendBlock(nil, block)
 		return
 	}
 	inside := min(p.left, len(block))
@@ -95,6 +112,7 @@ func (p *pump) send(block []byte) {
 	if p.left -= inside; p.left == 0 {
 		p.private = appendChunk(append(p.private, chunkEnd...), block[inside:])
 	}
+	p.filling = p.left > 0
 }
 
 // run writes until there is nothing to write, no room, or enough for one turn.
@@ -127,8 +145,18 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 		}
 		return n, unready, err
 	}
-	if p.last {
+	switch {
+	case p.filling:
+		n, err := p.fill(to, s)
+		return n, unready, err
+	case p.last:
 		return 0, ended, nil
+	case p.slow:
+		p.private, p.last = lastPart, true // behind the farewell
+		return 0, unready, nil
+	}
+	if p.left == 0 && p.source.TooSlow() {
+		return 0, p.leave(), nil
 	}
 	switch p.source.Peek(&s.ranges, p.size()) {
 	case Due:
@@ -143,6 +171,9 @@ func (p *pump) step(to sink, s *scratch) (int, progress, error) {
 	case End:
 		if p.left > 0 {
 			return 0, cut, nil // a chunk that was announced cannot be filled
+		}
+		if p.plain {
+			return 0, ended, nil
 		}
 		p.private, p.last = lastPart, true
 	case Cut:
@@ -169,10 +200,11 @@ func (p *pump) size() int {
 }
 
 // part puts the farewell in, in place of what follows. There is none in the middle
-// of a frame whose rest is long in coming, nor from a Source that has none.
+// of a frame whose rest is long in coming, nor from a Source that has none, nor in an
+// answer of a length that was told.
 func (p *pump) part(s *scratch) progress {
 	var block []byte
-	if p.between() {
+	if p.between() && !p.plain {
 		block = p.source.Farewell(farewellDelay(s.spread))
 	}
 	s.ranges.Reset()
@@ -182,6 +214,26 @@ func (p *pump) part(s *scratch) progress {
 	p.private = append(appendChunk(nil, block), lastPart...)
 	p.last = true
 	return unready
+}
+
+// leave puts the farewell in for a reader that is too slow; behind it comes the end.
+func (p *pump) leave() progress {
+	p.slow = true
+	block := p.source.Farewell(farewellDelay(slowSpread))
+	if len(block) == 0 {
+		return cut
+	}
+	p.send(block)
+	return unready
+}
+
+// fill sends line feeds in place of what is left of a chunk.
+func (p *pump) fill(to sink, s *scratch) (int, error) {
+	n, err := to.writev(append(s.bufs[:0], lineFeeds[:min(p.left, len(lineFeeds))]))
+	if p.left -= n; p.left == 0 {
+		p.filling, p.private = false, chunkEnd
+	}
+	return n, err
 }
 
 // write makes one write of what was peeked at: the rest of a chunk, or a new one.
@@ -203,12 +255,12 @@ func (p *pump) write(to sink, s *scratch) (int, error) {
 		p.source.Advance(&s.ranges, 0)
 		return 0, nil
 	}
-	if p.left == 0 {
+	if p.left == 0 && !p.plain {
 		p.left = size
 		head = append(strconv.AppendUint(head, uint64(size), 16), chunkEnd...)
 	}
 	bufs[0] = head
-	if size == p.left {
+	if size == p.left && !p.plain {
 		bufs = append(bufs, chunkEnd)
 	}
 	s.bufs = bufs[:0]
@@ -230,6 +282,9 @@ func (p *pump) wrote(s *scratch, n int, head []byte, size int) {
 	taken := min(n, size)
 	p.source.Advance(&s.ranges, taken)
 	s.ranges.Reset()
+	if p.plain {
+		return
+	}
 	if p.left -= taken; p.left == 0 {
 		p.private = chunkEnd[n-taken:]
 		if len(p.private) == 0 {

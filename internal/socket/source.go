@@ -41,6 +41,11 @@ type Source interface {
 	// frame, except Cut when the rest of the frame is gone.
 	Peek(out *frame.Ranges, size int) State
 
+	// TooSlow is called before a Peek after which anything may be sent, rather
+	// than the rest of what was begun. It reports whether the reader has fallen too
+	// far behind: then its connection is closed with the farewell.
+	TooSlow() bool
+
 	// Advance says that n bytes of what Peek put into out were taken.
 	Advance(out *frame.Ranges, n int)
 
@@ -48,14 +53,16 @@ type Source interface {
 	// a private block can follow.
 	Between() bool
 
-	// Notice returns the private block to send after Peek answered Notice.
+	// Notice returns the private block to send after Peek answered Notice. It may
+	// be followed by any number of line feeds, which mean nothing.
 	Notice() []byte
 
 	// Heartbeat returns the private block to send after a silence.
 	Heartbeat() []byte
 
 	// Farewell returns the private block to send last when the server
-	// stops and the client is to come back after a delay.
+	// stops, or the reader is too slow, and the client is to come back after a
+	// delay.
 	Farewell(delay time.Duration) []byte
 }
 
@@ -67,6 +74,7 @@ type Reason string
 const (
 	ReasonGone     Reason = "gone"     // the client closed the connection, or its network did
 	ReasonStalled  Reason = "stalled"  // the client took nothing for the stall timeout
+	ReasonSlow     Reason = "slow"     // the reader fell behind by more than it may
 	ReasonBroken   Reason = "broken"   // a write failed in another way
 	ReasonEnded    Reason = "ended"    // all was sent
 	ReasonCut      Reason = "cut"      // the Source could not go on

@@ -88,6 +88,10 @@ func (w *Writer) farewellDelay() time.Duration {
 	return farewellDelay(w.spread)
 }
 
+// slowSpread is the time over which readers that were too slow are asked to come back:
+// what made one of them slow may have made them all.
+const slowSpread = 5 * time.Second
+
 // farewellDelay returns a delay spread evenly over a time, but never none.
 func farewellDelay(spread time.Duration) time.Duration {
 	const soonest = 500 * time.Millisecond
@@ -220,7 +224,7 @@ func (s *serving) sendDue() Reason {
 	}()
 	for wrote := false; ; wrote = true {
 		n, state := s.gather(buf)
-		idle := state == Idle || state == End || state == Cut
+		idle := state != Due && state != Notice
 		if n > 0 || wrote && idle {
 			if reason := s.send(buf.bytes[:n], idle); reason != "" {
 				return reason
@@ -237,6 +241,11 @@ func (s *serving) sendDue() Reason {
 			return ReasonEnded
 		case Cut:
 			return ReasonCut
+		case tooSlow:
+			if reason := s.send(s.Source.Farewell(farewellDelay(slowSpread)), true); reason != "" {
+				return reason
+			}
+			return ReasonSlow
 		}
 		if s.stopping() && s.Source.Between() {
 			return "" // Serve says farewell
@@ -244,10 +253,16 @@ func (s *serving) sendDue() Reason {
 	}
 }
 
+// tooSlow is what gather comes to where the Source is TooSlow.
+const tooSlow State = -1
+
 // gather copies what is due into the buffer until it is full, and returns the
 // state of what follows.
 func (s *serving) gather(buf *buffer) (n int, state State) {
 	for n < len(buf.bytes) {
+		if s.Source.TooSlow() {
+			return n, tooSlow
+		}
 		state = s.Source.Peek(&buf.ranges, len(buf.bytes)-n)
 		if state != Due {
 			return n, state

@@ -25,6 +25,7 @@ type script struct {
 	end     State          // after the last frame, if not Idle
 	next    int
 	sent    int
+	slow    bool
 }
 
 func newScript() *script {
@@ -72,6 +73,15 @@ func (s *script) Advance(out *frame.Ranges, n int) {
 		s.next = int(last)
 	}
 	s.sent = sent
+}
+
+func (s *script) TooSlow() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.slow && s.sent == 0 }
+
+func (s *script) fallBehind() {
+	s.mu.Lock()
+	s.slow = true
+	s.mu.Unlock()
+	s.wake()
 }
 
 func (s *script) Between() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.sent == 0 }
@@ -282,6 +292,7 @@ func TestReasons(t *testing.T) {
 		{"the client leaves", func(_ *Writer, _ *script, _ *line, cancel func()) { cancel() }, ReasonGone},
 		{"all is sent", func(_ *Writer, s *script, _ *line, _ func()) { s.finish(End) }, ReasonEnded},
 		{"the source cannot go on", func(_ *Writer, s *script, _ *line, _ func()) { s.finish(Cut) }, ReasonCut},
+		{"the reader is too slow", func(_ *Writer, s *script, _ *line, _ func()) { s.fallBehind() }, ReasonSlow},
 		{"the client takes nothing", func(_ *Writer, s *script, l *line, _ func()) { s.add(strings.Repeat("x", 1000)) }, ReasonStalled},
 		{"a write fails", func(_ *Writer, s *script, l *line, _ func()) { l.fail(broken); s.add("x") }, ReasonBroken},
 		{"a write fails because the client left", func(_ *Writer, s *script, l *line, cancel func()) { l.fail(broken); s.add("x"); cancel() }, ReasonGone},
@@ -301,6 +312,28 @@ func TestReasons(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One that is too slow is noticed between any two frames, wherever these lie in a write,
+// and not in the middle of one.
+func TestTooSlowBetweenFrames(t *testing.T) {
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		s, l := newScript(), newLine(0)
+		x, y := strings.Repeat("x", 3*bufferSize+100), strings.Repeat("y", bufferSize+100)
+		s.add(x, y)
+		end := serve(ctx, NewWriter(Options{}), s, l)
+		l.open(len("<head>") + bufferSize)
+		synctest.Wait()
+		s.fallBehind()
+		l.open(wide)
+		if reason := end(); reason != ReasonSlow {
+			t.Errorf("reason %s", reason)
+		}
+		farewell, ok := strings.CutPrefix(l.got(), "<head>"+x)
+		if !ok || !strings.HasPrefix(farewell, "<bye ") {
+			t.Errorf("the farewell is %.50q, behind the frame: %v", farewell, ok)
+		}
+	})
 }
 
 // A stalled connection is cut after the stall timeout, not before, and only

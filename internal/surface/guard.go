@@ -127,17 +127,14 @@ func (g *Guard) preflight(w http.ResponseWriter, allowed bool) {
 // whose name was rebound to 127.0.0.1 is on the same origin as we are and
 // shows in nothing but the Host field.
 func (g *Guard) checkHost(r *http.Request) error {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return nil
-	}
-	addr, err := netip.ParseAddrPort(local.String())
-	if err != nil || !addr.Addr().Unmap().IsLoopback() {
+	if !localAddr(r).IsLoopback() {
 		return nil
 	}
 	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if strings.IndexByte(host, ':') >= 0 { // else there is no port, and the error would be made for each request
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(g.hosts, host) {
@@ -148,4 +145,18 @@ func (g *Guard) checkHost(r *http.Request) error {
 	}
 	return leat.Errorf(leat.CodeMisdirected, "this server listens on a loopback address and does not serve the host %q", r.Host).
 		Advise("Use localhost or 127.0.0.1, or start the server with --allow-host and that name, for example behind a proxy that passes the Host on.")
+}
+
+// localAddr returns the address that the request came in on, the zero value if it is
+// not known.
+func localAddr(r *http.Request) netip.Addr {
+	switch local := r.Context().Value(http.LocalAddrContextKey).(type) {
+	case *net.TCPAddr: // without its text, for the sake of speed
+		return local.AddrPort().Addr().Unmap()
+	case net.Addr:
+		if addr, err := netip.ParseAddrPort(local.String()); err == nil {
+			return addr.Addr().Unmap()
+		}
+	}
+	return netip.Addr{}
 }

@@ -31,9 +31,10 @@ func CanTakeOver(r *http.Request) bool {
 
 // TakeOver takes the connection of a request for which CanTakeOver. It returns a
 // descriptor, the caller's own, and the head of the answer, which has the fields of
-// w, says that the body comes in chunks and that the connection ends with it. Another
-// request that the client may have sent already is for the client to send again (RFC
-// 9112, section 9.3.2). With an error nothing has happened.
+// w, says that the body comes in chunks unless they tell its length, and that the
+// connection ends with it. Another request that the client may have sent already is
+// for the client to send again (RFC 9112, section 9.3.2). With an error nothing has
+// happened.
 func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head []byte, err error) {
 	fd, err = socket.Duplicate(r.Context().Value(connKey{}).(*net.TCPConn))
 	if err != nil {
@@ -50,7 +51,9 @@ func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head 
 	h := w.Header()
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	h.Set("Connection", "close")
-	h.Set("Transfer-Encoding", "chunked")
+	if h.Get("Content-Length") == "" {
+		h.Set("Transfer-Encoding", "chunked")
+	}
 	_ = h.Write(&b) // to memory
 	b.WriteString("\r\n")
 	return fd, b.Bytes(), nil

@@ -251,7 +251,7 @@ func (s *Store) commit(group []*request) error {
 	if err := s.failure.Load(); err != nil {
 		return err
 	}
-	b := s.newBatch()
+	b := s.newBatch(group)
 	defer b.Close()
 	for _, r := range group {
 		b.add(r)

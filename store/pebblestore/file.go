@@ -10,7 +10,31 @@ type file struct {
 	name  string
 	kind  fileKind
 
-	written int64 // bytes so far; for logs only
+	// For logs only.
+	written int64 // bytes so far
+	length  int64 // of the file, as far as it is known
+}
+
+// ahead is how far a log is made longer than it is, with zeros.
+const ahead = 256 << 10
+
+var zeros [ahead]byte
+
+// extend makes a log longer when it has been written to its end. A sync after a
+// write into a part that the file has already, as in a log that Pebble uses again,
+// writes that part and no more; if the file has become longer by it, or a part that
+// was only reserved has got its first content, the system must write down that too,
+// on most file systems with a second write and flush. Zeros are what Pebble expects
+// behind the end of a log. That there is no room for them is no failure: what is
+// written next fails if there is none for it either.
+func (f *file) extend() {
+	if f.written < f.length {
+		return
+	}
+	const page = 4 << 10
+	from := (f.written + page - 1) / page * page
+	_, _ = f.File.WriteAt(zeros[:], from)
+	f.length = from + ahead
 }
 
 // try is guard.try for an operation of f. It returns what Pebble is told.
@@ -30,6 +54,9 @@ func (f *file) Write(p []byte) (int, error) {
 			f.written += int64(len(p))
 		}
 		_, err := f.File.Write(p)
+		if f.kind == fileLog && err == nil && !f.guard.relaxed.Load() {
+			f.extend()
+		}
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 // A scratch is memory that the committer builds keys and values in.
 type scratch struct {
 	key, end, value []byte
+	ids             []uint64
 }
 
 // A batch is what a group does: to the database, and to what the store keeps
@@ -28,11 +29,18 @@ type batch struct {
 	size  int64
 
 	records    []leat.Record
+	ids        []uint64      // of the stream of each of records; scratch
 	superseded []pastRemoval // entries of kind kindRemoval that were replaced
 	floor      uint64        // all removals of the group are up to here
 }
 
-func (s *Store) newBatch() *batch {
+func (s *Store) newBatch(group []*request) *batch {
+	records := 0
+	for _, r := range group {
+		for i := range r.txs {
+			records += len(r.txs[i].Records)
+		}
+	}
 	return &batch{
 		Batch: s.db.NewBatch(),
 		s:     s,
@@ -41,6 +49,9 @@ func (s *Store) newBatch() *batch {
 		head:  s.head,
 		order: s.order,
 		size:  s.size,
+
+		records: make([]leat.Record, 0, records),
+		ids:     s.scratch.ids[:0],
 	}
 }
 
@@ -62,15 +73,25 @@ func (b *batch) add(r *request) {
 	}
 }
 
-// seal adds the counters.
+// seal adds the entries of the log index and the counters.
+//
+// Entries follow each other, and so do their keys: Pebble then finds the place of
+// each in its memtable beside the one before, and need not look for it. Nothing else
+// in the batch is about these keys.
 func (b *batch) seal() {
 	s := b.s
+	for i := range b.records {
+		r := &b.records[i]
+		s.scratch.key = indexKey(s.scratch.key, r.Offset.Seq)
+		b.put(s.scratch.key, appendEntry(s.scratch.value[:0], b.ids[i], b.now, r.Stream, len(r.Data)))
+	}
 	if s.head != b.head || s.size != b.size {
 		b.put(keyHead, appendHead(s.scratch.value[:0], s.head, s.size))
 	}
 	if s.order != b.order {
 		b.put(keyOrder, appendCounter(s.scratch.value[:0], s.order))
 	}
+	s.scratch.ids = b.ids
 	b.head, b.order, b.size = s.head, s.order, s.size
 	if len(b.records) > 0 {
 		s.lastTime = b.now
@@ -129,8 +150,8 @@ func (b *batch) tx(tx *store.Tx, o *outcome) error {
 	return nil
 }
 
-// record adds a record and its entry in the log index. The payload is copied
-// once, into the batch.
+// record adds a record. Its entry in the log index comes with seal. The payload is
+// copied once, into the batch.
 func (b *batch) record(name string, r *row, seq uint64, rec *leat.Record) {
 	s := b.s
 	s.scratch.value = appendRecord(s.scratch.value[:0], rec, b.now)
@@ -140,9 +161,7 @@ func (b *batch) record(name string, r *row, seq uint64, rec *leat.Record) {
 	copy(op.Value[copy(op.Value, header):], rec.Data)
 	_ = op.Finish()
 
-	s.scratch.key = indexKey(s.scratch.key, seq)
-	b.put(s.scratch.key, appendEntry(s.scratch.value[:0], r.id, b.now, name, len(rec.Data)))
-
+	b.ids = append(b.ids, r.id)
 	r.last, r.lastTime = seq, b.now
 	r.records++
 	r.bytes += int64(len(rec.Data))

@@ -118,7 +118,11 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 	if !ok {
 		return g.divert(newname, category)
 	}
-	return &file{File: f, guard: g, name: newname, kind: kindOf(newname)}, nil
+	reused := &file{File: f, guard: g, name: newname, kind: kindOf(newname)}
+	if info, err := f.Stat(); err == nil {
+		reused.length = info.Size()
+	}
+	return reused, nil
 }
 
 func (g *guard) Rename(oldname, newname string) error {

@@ -174,7 +174,7 @@ func TestSmallRemovalsAreNoRanges(t *testing.T) {
 		must(t, commitOne(s, tx))
 		step, _, err := s.findOldest(background, name, s.Head())
 		must(t, err)
-		b := s.newBatch() // in place of the committer, which is idle
+		b := s.newBatch(nil) // in place of the committer, which is idle
 		must(t, b.drop(findStream(t, s, name)))
 		s.rows = rowCache{}
 		must(t, b.trim(step))

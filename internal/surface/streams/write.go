@@ -165,17 +165,14 @@ func single(q url.Values, name string) (string, error) {
 // store stores the body in the way that its type and that of the stream ask for,
 // and answers. What can be refused without the body is refused before a byte of it
 // is read: a client that waits for 100 Continue is spared sending it.
-func (u *uploading) store(w http.ResponseWriter) (err error) {
+func (u *uploading) store(w http.ResponseWriter) error {
 	if u.r.ContentLength == 0 && u.end.state == "" {
 		return errNothing()
 	}
-	if u.stream, err = u.s.o.Journal.Stat(u.r.Context(), u.name, false); err != nil {
-		if u.body.ContentType == "" && !u.streamed && u.r.ContentLength > 0 {
-			return errNoType("text/plain") // which comes first
-		}
+	how, refusal, err := u.look()
+	if err != nil {
 		return err
 	}
-	how, refusal := mannerOf(u.stream, essenceOf(u.body.ContentType), u.streamed)
 	// What the stream has ended with comes before what its type is, but for the type
 	// that is not said.
 	refused := refusal
@@ -204,6 +201,25 @@ func (u *uploading) store(w http.ResponseWriter) (err error) {
 		return errOneRecord("many")
 	}
 	return u.storeMany(w, how)
+}
+
+// look finds out what the stream is, and so how the body is to be read, or why it
+// does not fit. What is remembered of the stream is enough if it does.
+func (u *uploading) look() (how manner, refusal, err error) {
+	essence, known := essenceOf(u.body.ContentType), false
+	if u.stream, known = u.s.o.Journal.Glance(u.name); known {
+		if how, refusal = mannerOf(u.stream, essence, u.streamed); refusal == nil {
+			return how, nil, nil
+		}
+	}
+	if u.stream, err = u.s.o.Journal.Stat(u.r.Context(), u.name, false); err != nil {
+		if u.body.ContentType == "" && !u.streamed && u.r.ContentLength > 0 {
+			return 0, nil, errNoType("text/plain") // which comes first
+		}
+		return 0, nil, err
+	}
+	how, refusal = mannerOf(u.stream, essence, u.streamed)
+	return how, refusal, nil
 }
 
 func errOneRecord(records string) error {
