@@ -670,8 +670,8 @@ var table = []Mutant{
 	{
 		Name:    "tag-without-position",
 		Why:     "304 never hides what was appended",
-		File:    "internal/surface/streams/durable.go",
-		Old:     `":" + next.String()`,
+		File:    "internal/surface/streams/bytes.go",
+		Old:     `":" + t.next.String()`,
 		New:     `":"`,
 		Package: "./server",
 		Run:     "^TestDurableTags$",
@@ -963,5 +963,14 @@ var table = []Mutant{
 		New:     "	tag := d.tag(d.o.Host.Offset(d.meta.Mark.Seq), false)\n",
 		Package: "./server",
 		Run:     "^TestDurableTagsOfTheEnd$",
+	},
+	{
+		Name:    "empty-stream-has-no-state",
+		Why:     "If-Match with the tag of a stream that is empty, and was made by this process, holds",
+		File:    "internal/journal/write.go",
+		Old:     "				v.id = info.ID\n",
+		New:     "				_ = info.ID\n",
+		Package: "./server",
+		Run:     "^TestIfMatchOfAnswers$",
 	},
 }
