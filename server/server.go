@@ -68,6 +68,13 @@ type Options struct {
 	// Negative: no bound.
 	MaxWaiting int64
 
+	// SyncPause is how long a record may wait for others to share a sync of the disk
+	// with, counted from the beginning of the sync before, while several publishers
+	// send at their own pace. One that sends its next record once the one before is
+	// answered is not delayed. It is for a store of class disk and needs ConnContext.
+	// 0: 1 ms. Negative: every record is synced as soon as it can be.
+	SyncPause time.Duration
+
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
 	BodyTimeout time.Duration
@@ -262,6 +269,7 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if tcp, ok := under.(*net.TCPConn); ok && s.o.StallTimeout > 0 {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
+	ctx = journal.WithPublisher(ctx)
 	if s.loops == nil {
 		return ctx
 	}
