@@ -51,10 +51,6 @@ type Options struct {
 	// Negative: not at all, every publish is stored.
 	KeyWindow time.Duration
 
-	// MaxForkDepth is how many sources a fork may have behind each other: each
-	// reader of it looks at all of them. 0: 64. Negative: no limit.
-	MaxForkDepth int
-
 	// ProducerWindow is for how long a stream remembers a producer that sends
 	// nothing. 0: 7 days. Negative: for as long as the stream is there.
 	ProducerWindow time.Duration
@@ -74,6 +70,10 @@ type Options struct {
 	// answered is not delayed. It is for a store of class disk and needs ConnContext.
 	// 0: 1 ms. Negative: every record is synced as soon as it can be.
 	SyncPause time.Duration
+
+	// MaxForkDepth is how many sources a fork may have behind each other: each
+	// reader of it looks at all of them. 0: 64. Negative: no limit.
+	MaxForkDepth int
 
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
