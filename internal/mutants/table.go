@@ -937,4 +937,13 @@ var table = []Mutant{
 		Package: "./server",
 		Run:     "^TestIfRangeAfterFollowing$",
 	},
+	{
+		Name:    "replaced-asked-again",
+		Why:     "who has read a stream that was made anew is told an offset with which it gets what there is",
+		File:    "internal/surface/streams/durable.go",
+		Old:     `if fields["reason"] == render.ReasonReplaced {`,
+		New:     `if fields["reason"] == render.ReasonSkipped {`,
+		Package: "./server",
+		Run:     "^TestDurableGap$",
+	},
 }

@@ -181,6 +181,9 @@ func (d *durable) explain(err error) {
 	}
 	earliest := leat.Offset{} // of another store's offset nothing is known
 	fields := leat.AsError(err).Fields
+	if fields["reason"] == render.ReasonReplaced {
+		fields = nil // there is another stream: all of it is new
+	}
 	if next, ok := fields["next"].(leat.Offset); ok && d.reading.Loss != store.LossForeign {
 		earliest = next
 	}
