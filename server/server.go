@@ -51,10 +51,6 @@ type Options struct {
 	// Negative: not at all, every publish is stored.
 	KeyWindow time.Duration
 
-	// MaxForkDepth is how many sources a fork may have behind each other: each
-	// reader of it looks at all of them. 0: 64. Negative: no limit.
-	MaxForkDepth int
-
 	// ProducerWindow is for how long a stream remembers a producer that sends
 	// nothing. 0: 7 days. Negative: for as long as the stream is there.
 	ProducerWindow time.Duration
@@ -67,6 +63,10 @@ type Options struct {
 	// the store does not keep up, requests beyond it are refused. 0: 64 MiB.
 	// Negative: no bound.
 	MaxWaiting int64
+
+	// MaxForkDepth is how many sources a fork may have behind each other: each
+	// reader of it looks at all of them. 0: 64. Negative: no limit.
+	MaxForkDepth int
 
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.

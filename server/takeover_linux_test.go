@@ -47,6 +47,7 @@ func TestTakeOver(t *testing.T) {
 		{name: "GET", request: get + "\r\n", taken: true},
 		{name: "another request behind it", request: get + "\r\n" + get + "\r\n", taken: true},
 		{name: "NDJSON", request: get + "Accept: application/x-ndjson\r\n\r\n", taken: true},
+		{name: "Durable Streams", request: "GET /streams/a?offset=now&live=sse HTTP/1.1\r\nHost: localhost\r\n\r\n", taken: true},
 		{name: "HTTP/1.0", request: "GET /events?topic=a HTTP/1.0\r\n\r\n"},
 		{name: "HEAD", request: "HEAD /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n"},
 		{name: "a body", request: get + "Content-Length: 3\r\n\r\nabc"},
@@ -87,6 +88,8 @@ func TestTakeOver(t *testing.T) {
 				hs.CloseClientConnections()
 				hs.Close()
 			})
+			publisher := &service{t: t, url: hs.URL, client: hs.Client()}
+			publisher.publish("a", "what was before")
 			c, err := net.Dial("tcp", hs.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +110,7 @@ func TestTakeOver(t *testing.T) {
 				if _, err := lines.ReadString('\n'); err != nil { // so it is being read to
 					t.Fatal(err)
 				}
-				(&service{t: t, url: hs.URL, client: hs.Client()}).publish("a", "here it is")
+				publisher.publish("a", "here it is")
 				for line := ""; !strings.Contains(line, "here it is"); {
 					if line, err = lines.ReadString('\n'); err != nil {
 						t.Fatal(err)

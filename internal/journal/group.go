@@ -15,7 +15,6 @@ import (
 type submission struct {
 	// Static.
 	stream  *stream
-	version uint64        // of the stream that it is prepared for
 	typ     contentType   // that the records are prepared for
 	tail    string        // the unfinished character that they go on after
 	after   string        // the one that the last of them ends with
@@ -27,6 +26,7 @@ type submission struct {
 	repeats bool          // all records are known to be there, though the stream has ended
 	known   []int         // records that are known to be there and may only be found there
 	whole   bool          // all of it or nothing
+	proof   bool          // it is no use of the stream
 	due     *time.Time    // when the stream is to be due; nil leaves it as it is
 	pending *making       // the fork that is to come, if it makes the stream as one that has gone
 	revive  bool          // that one comes to life
@@ -50,16 +50,14 @@ type submission struct {
 	// Static too: what is rarely there.
 	by         *Producer  // whose request it is; of many records each is one
 	producer   *producer  // what is remembered of it
-	last       uint64     // its sequence with the last record
 	order      string     // the Write.Order
 	sweeps     []string   // producers to be forgotten
 	sweepAgain *time.Time // when to look for more of them
-	proof      bool       // it is no use of the stream
 }
 
 // newSubmission returns one for the state that v is a view of.
 func newSubmission(s *stream, v view) *submission {
-	return &submission{stream: s, version: v.version, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
+	return &submission{stream: s, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
 }
 
 // size returns the bytes of payload.

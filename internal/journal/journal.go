@@ -137,9 +137,10 @@ type Journal struct {
 	tidy    chan struct{} // of capacity 1: something is over its bound
 	running sync.WaitGroup
 
-	// pinning is held while the pins of a stream are changed, and from the look
-	// at them to the trim. It is taken before mu.
-	pinning  sync.Mutex
+	// pinning is held from the look at the pins of a stream to what is done
+	// because there are none, shared by those who only pin: they may go into one
+	// commit. It is taken before mu.
+	pinning  sync.RWMutex
 	unpinned atomic.Bool // since the store was last searched for what may go
 
 	sweeping sync.Mutex // held by Sweep

@@ -97,7 +97,11 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 		if done, err := j.settled(v, &w); done || err != nil {
 			return nil, err
 		}
-		return j.prepareWrite(newSubmission(s, v), w)
+		sub := newSubmission(s, v)
+		if sub.by, sub.order = w.Producer, w.Order; w.At != nil {
+			sub.exact = v.version
+		}
+		return j.prepareWrite(sub, w)
 	}})
 	switch {
 	case err != nil:
@@ -349,12 +353,6 @@ func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
 		}
 	}
 	sub.keyed = false
-	if w.Producer != nil {
-		sub.by, sub.last = w.Producer, w.Producer.Seq
-	}
-	if sub.order = w.Order; w.At != nil {
-		sub.exact = sub.version
-	}
 	if w.End != "" {
 		sub.records = append(sub.records, leat.Record{
 			Stream: w.Stream, Kind: leat.KindEnd, Type: string(w.End), Data: []byte(w.Reason),

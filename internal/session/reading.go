@@ -88,6 +88,9 @@ type Reading struct {
 	// due. 0: it does not for that.
 	CloseAfter time.Duration
 
+	// Known is an entry that is due before that.
+	Known uint64
+
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
 
@@ -200,7 +203,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader, then: then, closeAt: closeAt,
+		Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil

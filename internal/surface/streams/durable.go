@@ -393,7 +393,7 @@ func (d *durable) sendEvents() error {
 		// All but the newest entry is not the latest.
 		rd.Form, rd.Then, rd.Start.Until = &render.Durable{Floor: floor}, latest, newest-1
 	}
-	rd.Resumes, rd.CloseAfter = d.seen, d.o.SSECloseAfter
+	rd.Resumes, rd.CloseAfter, rd.Known = d.seen, d.o.SSECloseAfter, m.Last.Seq
 	d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
 		surface.StreamHeader(h, surface.EventStream)
 		if m.Kind == leat.KindBinary {
