@@ -203,6 +203,7 @@ type durableCheck struct {
 func (w *world) checkDurable(l *life, a *durableAnswer) {
 	c := &durableCheck{w: w, l: l, a: a}
 	c.story, c.own = w.story(a.name)
+	w.meets("GET ", a.status, a.isEvents(), c.own > 0)
 	if a.status == 0 || a.status == 404 || l.ending.Load() > 0 && a.over >= l.ending.Load() && a.status >= 500 {
 		return
 	}

@@ -56,6 +56,7 @@ func (x *writer) produce() {
 		return
 	}
 	p.owes = false
+	x.w.meets("producer ", resp.StatusCode)
 	switch code := resp.StatusCode; {
 	case code == 200 || code == 204:
 		newest, err := strconv.ParseUint(resp.Header.Get("Producer-Seq"), 10, 64)
@@ -124,6 +125,7 @@ func (x *writer) conditional() {
 	if !ok {
 		return
 	}
+	x.w.meets("condition ", resp.StatusCode, c.order != "")
 	switch next := resp.Header.Get("Stream-Next-Offset"); {
 	case resp.StatusCode == 204:
 		x.acks = append(x.acks, ack{x.who(), name, next, data, true, false})
@@ -160,6 +162,9 @@ func (x *writer) fork() {
 	}
 	h.Set("Content-Type", x.w.typeOf(name))
 	resp, _, ok := x.send("PUT", "/streams/"+name, bytes.NewReader(data), h)
+	if ok {
+		x.w.meets("fork ", resp.StatusCode)
+	}
 	if !ok || resp.StatusCode != 201 {
 		return
 	}

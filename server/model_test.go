@@ -121,5 +121,5 @@ func (w *world) run(lives, ops int) {
 		w.truth.reopen(w.t, st, w.class == store.ClassDisk || how == endKilled || how == endDrained || how == endShutdown, w.seen)
 	}
 	st.Close()
-	w.t.Logf("readers were too slow %d times", w.skipped)
+	w.t.Logf("readers were too slow %d times, and what was met: %v", w.skipped, w.met)
 }

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -39,7 +40,8 @@ type world struct {
 	forks     map[string]fork      // that were asked for
 	forked    []string             // that were made
 
-	skipped int // gaps of readers that were too slow
+	skipped int            // gaps of readers that were too slow
+	met     map[string]int // how often what was met, for the log
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -86,6 +88,7 @@ type target struct {
 func newWorld(t *testing.T, class store.Class, seed uint64) *world {
 	w := &world{t: t, class: class, seed: seed, seen: make(map[leat.Offset]string)}
 	w.truth.gens = make(map[string][]*content)
+	w.met = make(map[string]int)
 	w.tags, w.once, w.forks = make(map[string]string), make(map[string]condition), make(map[string]fork)
 	w.truth.ticks.Store(1)
 	w.changed = sync.NewCond(&w.mu)
@@ -94,6 +97,13 @@ func newWorld(t *testing.T, class store.Class, seed uint64) *world {
 		w.disk = vfs.NewCrashableMem()
 	}
 	return w
+}
+
+// meets counts what was met, so that it can be seen what a world tests.
+func (w *world) meets(what ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.met[fmt.Sprint(what...)]++
 }
 
 // rand returns a source of its own for each actor and life.

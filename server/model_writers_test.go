@@ -64,9 +64,9 @@ func (x *writer) run() {
 	for !x.l.quit.Load() {
 		x.n++
 		switch p := x.r.IntN(100); {
-		case p < 22:
+		case p < 18:
 			x.publish()
-		case p < 30:
+		case p < 26:
 			x.publishLines()
 		case p < 40:
 			x.create()
