@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/leat-dev/leat"
@@ -439,7 +440,7 @@ func (c *durableCheck) heard() {
 			if ev.told.Closed == (ev.told.Cursor != "") {
 				c.fail("closed and a cursor, or neither: %s", ev.data)
 			}
-			data, at, known = nil, next, true
+			data, at, known, first = nil, next, true, first || next.IsStart()
 		case "leat.gap":
 			if rest := c.a.events[i:]; rest[len(rest)-1].gap == nil {
 				c.fail("something comes after a gap")
@@ -500,7 +501,8 @@ func (c *durableCheck) refused() {
 	}
 	if strings.Contains(string(c.a.body), `"replaced"`) {
 		gens := c.w.truth.gens[c.a.name]
-		if n := len(gens); !to.IsStart() || n < 2 || gens[n-1].id <= at.Seq {
+		dropped := slices.ContainsFunc(c.story, func(e *entry) bool { return e.dropped > 0 && e.dropped <= c.a.over })
+		if n := len(gens); !to.IsStart() || n > 0 && gens[n-1].id <= at.Seq && !dropped {
 			c.fail("it was not replaced, or is not to be read from the start: %s", c.a.body)
 		}
 		return
