@@ -252,8 +252,8 @@ func TestDurableGap(t *testing.T) {
 
 		s.fetch("DELETE", "/streams/a", "")
 		next := s.make("a", "text/plain", "anew").header.Get("Stream-Next-Offset")
-		gone("made anew", at[2], "replaced", "")
-		gone("made anew", at[0], "replaced", "")
+		gone("made anew", at[2], "replaced", zeroOffset)
+		gone("made anew", at[0], "replaced", zeroOffset)
 		s.fetch("GET", "/streams/a?offset=-1", "").wantChunk(t, "anew", 200, "anew", next, "u")
 		gone("another store's", "0000000000000001_0000000000000005", "foreign", zeroOffset)
 	})

@@ -38,9 +38,9 @@ func inBubble(t *testing.T, test func(t *testing.T, k *kit)) {
 }
 
 // newKit returns a kit over a store; all of it ends with the test.
-func newKit(t *testing.T, st store.Store) *kit {
+func newKit(t *testing.T, st store.Store, rules ...live.SlowRule) *kit {
 	quiet := slog.New(slog.DiscardHandler)
-	l := live.New(st, render.NewCache(0), live.Options{Logger: quiet})
+	l := live.New(st, render.NewCache(0), live.Options{Logger: quiet, Slow: rules})
 	t.Cleanup(func() {
 		l.Close()
 		st.Close()

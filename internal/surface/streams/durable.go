@@ -181,6 +181,9 @@ func (d *durable) explain(err error) {
 	}
 	earliest := leat.Offset{} // of another store's offset nothing is known
 	fields := leat.AsError(err).Fields
+	if fields["reason"] == render.ReasonReplaced {
+		fields = nil // there is another stream: all of it is new
+	}
 	if next, ok := fields["next"].(leat.Offset); ok && d.reading.Loss != store.LossForeign {
 		earliest = next
 	}
@@ -251,6 +254,8 @@ func (d *durable) answerChunk() error {
 		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name)
 	case c.End != "" && d.meta.Over == "":
 		d.learnEnd(c.End)
+	case c.End == "" && d.meta.Over != "" && d.next(c) == d.meta.Last:
+		c.End, c.UpToDate = d.meta.Over, true // and it is removed in this moment
 	}
 	var rest *session.Reading
 	if !c.UpToDate && d.o.ReadChunk == 0 {

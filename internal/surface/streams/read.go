@@ -127,6 +127,7 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 // content is what is sent of the bytes of a stream.
 type content struct {
 	meta    journal.Meta
+	tag     tag
 	bounds  bounds
 	reading session.Reading
 	ranges  string // the field Accept-Ranges
@@ -145,7 +146,7 @@ func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	c := &content{meta: m}
+	c := &content{meta: m, tag: tagOf(m)}
 	find := s.findBytes
 	if m.Kind == leat.KindJSON {
 		find = s.findElements
@@ -172,8 +173,17 @@ func explain(h http.Header, m journal.Meta, err error) {
 func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error) {
 	ranges, ifRange := r.Header.Values("Range"), r.Header.Get("If-Range")
 	rng := ""
-	if len(ranges) == 1 && (ifRange == "" || s.continues(c.meta, ifRange)) {
+	if len(ranges) == 1 {
 		rng = ranges[0]
+	}
+	if rng != "" && ifRange != "" {
+		same, err := s.continues(r, c.meta, ifRange, rng)
+		if err != nil {
+			return err
+		}
+		if !same {
+			rng = ""
+		}
 	}
 	if c.bounds, err = boundsOf(c.meta, rng, ifRange != "", follow); err != nil {
 		return err
@@ -182,6 +192,7 @@ func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error
 	c.reading = session.Reading{Form: render.Raw, Limit: c.bounds.end - c.bounds.start, Within: c.bounds.start > 0}
 	if c.bounds.live {
 		c.reading.Limit = 0
+		c.tag.epoch = s.o.Journal.Epoch()
 	}
 	c.reading.Start, err = s.startAt(r, c.meta, c.bounds.start)
 	return err
@@ -189,11 +200,19 @@ func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error
 
 // continues reports whether the stream has every byte that it had under the tag in
 // an If-Range, but for those that were trimmed: appending keeps every prefix, so
-// what a later request gets is exactly what comes next. A date never matches:
-// there is none.
-func (s *Surface) continues(m journal.Meta, ifRange string) bool {
+// what a later request gets is exactly what comes next. A range that begins behind
+// these bytes is asked for by who was sent more in one answer: that must be there
+// too. A date never matches: there is none.
+func (s *Surface) continues(r *http.Request, m journal.Meta, ifRange, rng string) (bool, error) {
 	t, ok := parseTag(ifRange)
-	return ok && t.end <= m.End && s.o.Journal.Continues(m, t.mark)
+	if !ok || t.end > m.End || !s.o.Journal.Continues(m, t.mark) {
+		return false, nil
+	}
+	first, _, ok := parseRange(rng)
+	if !ok || first <= t.end {
+		return true, nil
+	}
+	return s.o.Journal.Followed(r.Context(), m, max(t.epoch, t.mark.Epoch), first)
 }
 
 // findElements finds the records of a JSON stream, which are sent as an array.
@@ -243,7 +262,7 @@ func (c *content) status() int {
 // fields sets the fields of the answer.
 func (c *content) fields(h http.Header) {
 	setMeta(h, c.meta)
-	h.Set("ETag", tagOf(c.meta).String())
+	h.Set("ETag", c.tag.String())
 	h.Set("Accept-Ranges", c.ranges)
 	if c.bounds.contentRange == "" && !c.bounds.live {
 		h.Set(fieldUpToDate, "true")
