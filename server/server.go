@@ -203,7 +203,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
-	guard, err := surface.NewGuard(http.HandlerFunc(s.serve), o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests++
 	s.mu.Unlock()
 	defer s.requestDone()
-	s.guard.ServeHTTP(w, r)
+	if !s.guard.Admit(w, r) {
+		return
+	}
+	// From here and no deeper, since this goroutine may wait there for hours.
+	if rest := s.serve(w, r); rest != nil {
+		rest.Run()
+	}
 }
 
 // ConnContext lets the server take the connections of readers over from the
@@ -300,9 +306,10 @@ func (s *Server) closeIdle() {
 	}
 }
 
-// serve answers requests that the guard has let through. It is no http.ServeMux,
-// which would redirect to a path that it has cleaned: a name is taken as it is.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// serve answers requests that the guard has let through, but for the rest, which is to be run, if
+// there is one. It is no http.ServeMux, which would redirect to a path that it has
+// cleaned: a name is taken as it is.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	err := s.Ready()
 	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
@@ -315,14 +322,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
 	case isStream:
-		s.streams.ServeHTTP(w, r)
+		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":
-		s.events.ServeHTTP(w, r)
+		return s.events.Answer(w, r)
 	case r.URL.Path == "/readyz":
 		s.readyz(w, r)
 	default:
 		s.notFound(w, r)
 	}
+	return nil
 }
 
 // Shutdown ends the server gracefully: every reader gets a last block that

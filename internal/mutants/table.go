@@ -1000,4 +1000,22 @@ var table = []Mutant{
 		Package: "./server",
 		Run:     "^TestDurableGap$",
 	},
+	{
+		Name:    "index-looks-at-all",
+		Why:     "an append does not look at feeds that do not match",
+		File:    "internal/live/index.go",
+		Old:     "	feeds = append(feeds, x.names[stream]...)\n",
+		New:     "	for _, named := range x.names {\n		for _, fd := range named {\n			if fd.filter.Match(stream) {\n				feeds = append(feeds, fd)\n			}\n		}\n	}\n",
+		Package: "./internal/live",
+		Run:     "^TestAppendTouchesOnlyFeedsThatMatch$",
+	},
+	{
+		Name:    "idle-reader-selects",
+		Why:     "an idle reader of the goroutine writer waits on a stack no larger than that of a handler that only waits",
+		File:    "internal/socket/writer.go",
+		Old:     "			<-s.Bell.rung\n",
+		New:     "			select {\n			case <-s.Bell.rung:\n			case <-s.ctx.Done():\n			case <-s.writer.stopped.Done():\n			}\n",
+		Package: "./server",
+		Run:     "^TestIdleStreamsOverHTTP2$",
+	},
 }
