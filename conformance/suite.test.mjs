@@ -2,4 +2,4 @@
 // command line finds no test (durable-streams issue 284), so it is called here.
 import { runConformanceTests } from "@durable-streams/server-conformance-tests"
 
-runConformanceTests({ baseUrl: process.env.LEAT_URL, subscriptions: process.env.SUBSCRIPTIONS === "1" })
+runConformanceTests({ baseUrl: process.env.LEAT_URL, subscriptions: true })
