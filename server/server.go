@@ -28,6 +28,7 @@ import (
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/surface/events"
 	"github.com/leat-dev/leat/internal/surface/streams"
@@ -148,6 +149,27 @@ type Options struct {
 	// /streams/ where tools of the Durable Streams protocol look for them.
 	NoV1 bool
 
+	// Subscriptions switches the subscriptions of the Durable Streams protocol on,
+	// below __ds/: who may make them can have the server send requests, to public
+	// addresses and to this machine. See WebhookHosts.
+	Subscriptions bool
+
+	// WebhookHosts are hosts, names or addresses without port, to which webhooks
+	// are sent whatever their address, with or without TLS.
+	WebhookHosts []string
+
+	// MaxSubscriptions is the largest number of subscriptions. 0: 10,000. Negative:
+	// no limit.
+	MaxSubscriptions int
+
+	// MaxSubscriptionStreams is how many streams one subscription may be linked to:
+	// each webhook names all of them. 0: 10,000. Negative: no limit.
+	MaxSubscriptionStreams int
+
+	// WebhookTimeout is how long a receiver of webhooks may take to answer. 0: 30
+	// seconds. Negative: 10 minutes, the longest lease.
+	WebhookTimeout time.Duration
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
@@ -186,7 +208,8 @@ type Server struct {
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
-	loops   *socket.Loops // nil if there are none
+	loops   *socket.Loops         // nil if there are none
+	subs    *subscription.Manager // nil if there are none
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -225,9 +248,18 @@ func New(o Options) (*Server, error) {
 			o.Logger.Error("serving a reader panicked; its connection was closed", "panic", v, "stack", string(stack))
 		}})
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			s.journal.Close()
-			s.live.Close()
+			s.close()
 			return nil, leat.Errorf(leat.CodeInternal, "the loops that serve readers cannot be made: %w", err)
+		}
+	}
+	if o.Subscriptions {
+		s.subs, err = subscription.New(context.Background(), subscription.Options{
+			Store: o.Store, Journal: s.journal, Logger: o.Logger, Now: o.now, MaxSubscriptions: o.MaxSubscriptions,
+			MaxStreams: o.MaxSubscriptionStreams, WebhookTimeout: o.WebhookTimeout, WebhookHosts: o.WebhookHosts,
+		})
+		if err != nil {
+			s.close()
+			return nil, leat.Errorf(leat.CodeInternal, "the subscriptions cannot be read: %w", err)
 		}
 	}
 	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
@@ -237,6 +269,7 @@ func New(o Options) (*Server, error) {
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
+		Subscriptions: s.subs,
 	})
 	return s, nil
 }
@@ -371,12 +404,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	s.close()
+	return err
+}
+
+// close ends all goroutines of the parts, and waits for them.
+func (s *Server) close() {
 	if s.loops != nil {
 		s.loops.Close()
 	}
+	if s.subs != nil {
+		s.subs.Close() // before the journal, through which it appends
+	}
 	s.journal.Close()
 	s.live.Close()
-	return err
 }
 
 // shutLoops ends the readers of the loops, if there are any. The channel is closed

@@ -31,6 +31,12 @@ type serveCmd struct {
 	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
+	Subscriptions          bool          `help:"Serve subscriptions of that protocol, with webhooks: whoever may make one can have this server send requests, to public hosts and to this machine."`
+	WebhookHost            []string      `help:"Host, without port, to which webhooks may go whatever its address, with or without TLS. May be repeated." placeholder:"HOST" sep:"none"`
+	WebhookTimeout         time.Duration `help:"How long a receiver of webhooks may take to answer." default:"30s"`
+	MaxSubscriptions       int           `help:"Most subscriptions. 0: no limit." default:"10000" placeholder:"N"`
+	MaxSubscriptionStreams int           `help:"Most streams that a subscription may be linked to. 0: no limit." default:"10000" placeholder:"N"`
+
 	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
 	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
@@ -144,6 +150,8 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
+		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
+		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
 }

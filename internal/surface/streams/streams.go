@@ -14,6 +14,7 @@ import (
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/upload"
 )
@@ -25,7 +26,7 @@ const (
 	alias  = "/v1/stream/"
 )
 
-// Options are the settings of a Surface; all fields must be set.
+// Options are the settings of a Surface; all fields but Subscriptions must be set.
 type Options struct {
 	Journal *journal.Journal
 	Host    *session.Host
@@ -49,6 +50,9 @@ type Options struct {
 	// ReadChunk is the size of an answer to an offset, in bytes: no record is
 	// begun after it. 0: there is no bound.
 	ReadChunk int
+
+	// Subscriptions are served below __ds/; nil: there are none.
+	Subscriptions *subscription.Manager
 
 	// NoAlias says that there are no streams below /v1/stream/.
 	NoAlias bool
@@ -106,6 +110,10 @@ func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body
 	name, _ := s.Name(r.URL.Path)
 	if name == "" && handle == nil {
 		return nil, s.list(w, r)
+	}
+	if rest, ok := strings.CutPrefix(name, controlPrefix); ok && s.o.Subscriptions != nil {
+		s.control(w, r, rest, in)
+		return nil, nil
 	}
 	if err := leat.CheckName(name); err != nil {
 		return nil, err
