@@ -181,7 +181,8 @@ func (d *durable) explain(err error) {
 		return
 	}
 	earliest := leat.Offset{} // of another store's offset nothing is known
-	fields := leat.AsError(err).Fields
+	gap := leat.AsError(err).Advise(fieldEarliest + " is the offset with which reading goes on, with what there is; offset=now is its end.")
+	fields := gap.Fields
 	if fields["reason"] == render.ReasonReplaced {
 		fields = nil // there is another stream: all of it is new
 	}
@@ -252,7 +253,8 @@ func (d *durable) answerChunk() error {
 	case err != nil:
 		return err
 	case c.End.Gone():
-		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name)
+		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name).
+			Advise("Nothing more of it will come. One of that name that is made anew begins with offset=-1.")
 	case c.End != "" && d.meta.Over == "":
 		d.learnEnd(c.End)
 	case c.End == "" && d.meta.Over != "" && d.next(c) == d.meta.Last:
