@@ -37,7 +37,7 @@ export function watchStalls() {
 /** serve starts a server, and returns it when it takes requests. */
 export async function serve(store, data, listen = "127.0.0.1:0") {
 	// Two tests of the suite wait for the server's own timeout of a long poll.
-	const args = ["serve", "--listen", listen, "--store", store, "--data", data, "--long-poll-timeout", "500ms"]
+	const args = ["serve", "--listen", listen, "--store", store, "--data", data, "--long-poll-timeout", "500ms", "--subscriptions"]
 	const child = spawn(join(here, "../bin/leat"), args, { stdio: ["ignore", "pipe", "pipe"] })
 	let log = ""
 	child.stderr.on("data", (text) => (log += text))

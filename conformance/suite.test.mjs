@@ -5,7 +5,7 @@ import { runConformanceTests } from "@durable-streams/server-conformance-tests"
 import { afterAll } from "vitest"
 import { watchStalls } from "./server.mjs"
 
-runConformanceTests({ baseUrl: process.env.LEAT_URL, subscriptions: process.env.SUBSCRIPTIONS === "1" })
+runConformanceTests({ baseUrl: process.env.LEAT_URL, subscriptions: true })
 
 const stalled = watchStalls()
 afterAll(() => writeFileSync(process.env.LEAT_STALLED, String(stalled())))

@@ -110,7 +110,9 @@ func (k *kit) stream(rd *Reading) *exchange {
 			err, _ := recover().(error)
 			x.end <- err
 		}()
-		k.Stream(w, r, rd, func(http.Header) {})
+		if rest := k.Stream(w, r, rd, func(http.Header) {}); rest != nil {
+			rest.Run()
+		}
 	}()
 	synctest.Wait()
 	return x
