@@ -21,7 +21,7 @@ import (
 func TestModel(t *testing.T) {
 	for _, class := range []store.Class{store.ClassMemory, store.ClassOS, store.ClassDisk} {
 		t.Run(string(class), func(t *testing.T) {
-			worlds, lives, ops := 1, 6, 100
+			worlds, lives, ops := 1, 6, 70
 			if os.Getenv("LEAT_SOAK") == "1" {
 				worlds, lives, ops = 10, 12, 400
 			}
