@@ -233,3 +233,38 @@ func TestDurableTTL(t *testing.T) {
 		}
 	}
 }
+
+// If-Match takes the tag of an answer to an offset: it holds as long as nothing was
+// appended to what that answer reached, in the same stream.
+func TestIfMatchOfAnswers(t *testing.T) {
+	overProtocols(t, server.Options{ReadChunk: 1}, func(t *testing.T, s *service) {
+		tag := func(name, offset string) string {
+			return s.fetch("GET", "/streams/"+name+"?offset="+offset, "").header.Get("ETag")
+		}
+		post := func(what, name, tag string, status int) {
+			t.Helper()
+			s.fetch("POST", "/streams/"+name, "x", "Content-Type", "text/plain", "If-Match", tag).want(t, what, status, "")
+		}
+		s.make("a", "text/plain", "")
+		empty := tag("a", "-1")
+		post("empty", "a", empty, 204)
+		s.make("c", "text/plain", "")
+		post("empty content", "c", s.fetch("HEAD", "/streams/c", "").header.Get("ETag"), 204)
+		post("no longer empty", "a", empty, 412)
+		last := s.fetch("HEAD", "/streams/a", "").header.Get("Stream-Next-Offset")
+		one := tag("a", "-1")
+		post("one", "a", one, 204)
+		post("one of two", "a", one, 412)
+		post("the first of two", "a", tag("a", "-1"), 412)
+		s.fork("b", "a")
+		inherited := tag("b", last)
+		post("a fork", "b", inherited, 204)
+		post("a fork that was appended to", "b", inherited, 412)
+		post("of several", "a", `"x", `+tag("a", last), 204)
+		post("weak", "a", "W/"+tag("a", last), 412)
+		s.fetch("DELETE", "/streams/b", "")
+		s.fetch("DELETE", "/streams/a", "")
+		s.make("a", "text/plain", "")
+		post("another stream, as empty as that was", "a", empty, 412)
+	})
+}

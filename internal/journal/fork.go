@@ -76,6 +76,12 @@ func (v *view) missing(name string) error {
 	return errNoStream(name)
 }
 
+// errKept is the error of who wants to make a stream of a name that is not free yet.
+func errKept(name string) error {
+	return leat.Errorf(leat.CodeExists, "the stream %q was deleted, and its name is not free: what it held is kept for its forks", name).
+		Advise("Take another name, or delete its forks first.")
+}
+
 // lastOf returns the last position that a stream, or what it inherits, has a
 // record at.
 func (st *state) lastOf() uint64 {
@@ -184,10 +190,10 @@ func (m *making) differs(v view) error {
 	o := v.fork
 	what := ""
 	switch {
-	case m.write.Anew && !v.kept():
-		return errThere(m.write.Stream)
 	case v.kept():
-		what = "it was deleted, and is kept for its forks"
+		return errKept(m.write.Stream)
+	case m.write.Anew:
+		return errThere(m.write.Stream)
 	case o == nil:
 		what = "it is no fork"
 	case o.Source != m.fork.Source:

@@ -94,6 +94,17 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	var was view // that was done already
 	sub, now, err := j.do(ctx, s, task{by: w.Producer, last: w.At != nil, prepare: func(v view) (*submission, error) {
 		was = v
+		if w.At != nil && v.last == 0 && v.id == 0 {
+			// Of a stream that this journal has made it does not know where: that
+			// is the Mark of one that is empty.
+			info, err := j.info(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			if info.Version == v.version {
+				v.id = info.ID
+			}
+		}
 		if done, err := j.settled(v, &w); done || err != nil {
 			return nil, err
 		}
@@ -217,7 +228,7 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		sub.create = &c
 		switch {
 		case v.kept():
-			return nil, errExists(w.Stream, "it was deleted, and is kept for its forks")
+			return nil, errKept(w.Stream)
 		case v.exists() && v.fork != nil && !w.Anew:
 			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():

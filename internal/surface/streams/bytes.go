@@ -57,6 +57,47 @@ func parseTag(text string) (t tag, ok bool) {
 	return t, errs == [4]error{} && t.String() == text // in quotation marks, among others
 }
 
+// A chunkTag is the entity tag of an answer to an offset: of which stream it is, from
+// where to where it goes, and whether that is the end for good. Nothing between two
+// offsets ever changes.
+type chunkTag struct {
+	id, start, next leat.Offset
+	over            bool
+}
+
+func (t chunkTag) String() string {
+	text := `"` + t.id.String() + ":" + t.start.String() + ":" + t.next.String()
+	if t.over {
+		text += ":c"
+	}
+	return text + `"`
+}
+
+// parseChunkTag reads such a tag.
+func parseChunkTag(text string) (t chunkTag, ok bool) {
+	inner := strings.Trim(text, `"`)
+	inner, t.over = strings.CutSuffix(inner, ":c")
+	parts := strings.Split(inner, ":")
+	if len(parts) != 3 {
+		return t, false
+	}
+	for i, o := range []*leat.Offset{&t.id, &t.start, &t.next} {
+		var err error
+		if *o, err = leat.ParseOffset(parts[i]); err != nil {
+			return t, false
+		}
+	}
+	return t, t.String() == text
+}
+
+// mark is the Mark of a stream that ends where the answer does. See journal.Meta.
+func (t chunkTag) mark() leat.Offset {
+	if t.next.Compare(t.id) < 0 {
+		return t.id
+	}
+	return t.next
+}
+
 // matches reports whether an If-None-Match field names t.
 func (t tag) matches(fields []string) bool { return matchesTag(fields, t.String()) }
 

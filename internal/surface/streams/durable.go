@@ -333,14 +333,9 @@ func (d *durable) next(c *session.Chunk) leat.Offset {
 	return d.offset
 }
 
-// tag is the entity tag of a chunk: of which stream it is, from where to where it goes,
-// and whether that is the end for good. Nothing between two offsets ever changes.
+// tag is the entity tag of a chunk.
 func (d *durable) tag(next leat.Offset, ended bool) string {
-	text := `"` + d.o.Host.Offset(d.meta.ID).String() + ":" + d.o.Host.Offset(d.reading.Start.After).String() + ":" + next.String()
-	if ended {
-		text += ":c"
-	}
-	return text + `"`
+	return chunkTag{d.o.Host.Offset(d.meta.ID), d.o.Host.Offset(d.reading.Start.After), next, ended}.String()
 }
 
 // caching says for how long a chunk may be given to others. What more will follow, or
