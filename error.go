@@ -94,77 +94,91 @@ type Code string
 
 // The codes. The status that each is sent with is returned by [Code.Status].
 const (
-	CodeInvalidName      Code = "invalid_name"           // a stream name breaks the rules of CheckName
-	CodeInvalidPattern   Code = "invalid_pattern"        // a pattern breaks the rules of ParsePattern
-	CodeInvalidOffset    Code = "invalid_offset"         // not an offset
-	CodeInvalidParameter Code = "invalid_parameter"      // a query parameter or header that is not understood
-	CodeInvalidBody      Code = "invalid_body"           // a body that is not what its content type says
-	CodeInvalidType      Code = "invalid_type"           // an event type with forbidden characters, too long, or reserved
-	CodeInvalidKey       Code = "invalid_key"            // a key with forbidden characters or too long
-	CodeNoTopic          Code = "no_topic"               // nothing says which topic is meant
-	CodeTooManyTopics    Code = "too_many_topics"        // more topics than one request may name
-	CodeCrossOrigin      Code = "cross_origin"           // a browser on a foreign origin may not do this
-	CodeNotFound         Code = "not_found"              // no such resource
-	CodeMethodNotAllowed Code = "method_not_allowed"     // the resource has no such method
-	CodeNotAcceptable    Code = "not_acceptable"         // none of the forms that Accept names can be served
-	CodeBodyTimeout      Code = "body_timeout"           // the body arrived too slowly
-	CodeTypeMismatch     Code = "content_type_mismatch"  // the stream holds another content type
-	CodeStaleEpoch       Code = "stale_epoch"            // a producer that another one of its name has taken the place of
-	CodeSequenceGap      Code = "sequence_gap"           // requests of the producer that stand in front are missing
-	CodeOutOfOrder       Code = "out_of_order"           // a Stream-Seq that is not greater than the last
-	CodePrecondition     Code = "precondition_failed"    // the stream is not in the state that the request is for
-	CodeConflict         Code = "conflict"               // others changed the stream again and again meanwhile
-	CodeEnded            Code = "ended"                  // the stream has ended: nothing is appended any more
-	CodeExists           Code = "exists"                 // the stream exists, and is not as it was asked for
-	CodeGone             Code = "gone"                   // the stream was deleted, and is kept for its forks alone
-	CodeGap              Code = "gap"                    // records that the reader was owed are gone
-	CodeRange            Code = "range"                  // the stream does not have the bytes that are asked for
-	CodeTooLarge         Code = "too_large"              // a record or body over its limit
-	CodeMediaType        Code = "unsupported_media_type" // a content type that this resource does not take
-	CodeMisdirected      Code = "misdirected_host"       // the Host is not one that this server serves
-	CodeInternal         Code = "internal"               // a fault of the server's
-	CodeUnavailable      Code = "unavailable"            // the server is starting, stopping or overloaded: try again
-	CodeOverloaded       Code = "overloaded"             // more waits to be stored than may: try again
-	CodeTooManyProducers Code = "too_many_producers"     // the stream remembers as many producers as it may
-	CodeStoreFailed      Code = "store_failed"           // the store takes no more writes until it is opened again
-	CodeStoreFull        Code = "store_full"             // no room left
+	CodeInvalidName       Code = "invalid_name"           // a stream name breaks the rules of CheckName
+	CodeInvalidPattern    Code = "invalid_pattern"        // a pattern breaks the rules of ParsePattern
+	CodeInvalidOffset     Code = "invalid_offset"         // not an offset
+	CodeInvalidParameter  Code = "invalid_parameter"      // a query parameter or header that is not understood
+	CodeInvalidBody       Code = "invalid_body"           // a body that is not what its content type says
+	CodeInvalidType       Code = "invalid_type"           // an event type with forbidden characters, too long, or reserved
+	CodeInvalidKey        Code = "invalid_key"            // a key with forbidden characters or too long
+	CodeNoTopic           Code = "no_topic"               // nothing says which topic is meant
+	CodeTooManyTopics     Code = "too_many_topics"        // more topics than one request may name
+	CodeCrossOrigin       Code = "cross_origin"           // a browser on a foreign origin may not do this
+	CodeNotFound          Code = "not_found"              // no such resource
+	CodeMethodNotAllowed  Code = "method_not_allowed"     // the resource has no such method
+	CodeNotAcceptable     Code = "not_acceptable"         // none of the forms that Accept names can be served
+	CodeBodyTimeout       Code = "body_timeout"           // the body arrived too slowly
+	CodeTypeMismatch      Code = "content_type_mismatch"  // the stream holds another content type
+	CodeStaleEpoch        Code = "stale_epoch"            // a producer that another one of its name has taken the place of
+	CodeSequenceGap       Code = "sequence_gap"           // requests of the producer that stand in front are missing
+	CodeOutOfOrder        Code = "out_of_order"           // a Stream-Seq that is not greater than the last
+	CodePrecondition      Code = "precondition_failed"    // the stream is not in the state that the request is for
+	CodeConflict          Code = "conflict"               // others changed the stream again and again meanwhile
+	CodeEnded             Code = "ended"                  // the stream has ended: nothing is appended any more
+	CodeExists            Code = "exists"                 // the stream exists, and is not as it was asked for
+	CodeGone              Code = "gone"                   // the stream was deleted, and is kept for its forks alone
+	CodeGap               Code = "gap"                    // records that the reader was owed are gone
+	CodeRange             Code = "range"                  // the stream does not have the bytes that are asked for
+	CodeTooLarge          Code = "too_large"              // a record or body over its limit
+	CodeMediaType         Code = "unsupported_media_type" // a content type that this resource does not take
+	CodeMisdirected       Code = "misdirected_host"       // the Host is not one that this server serves
+	CodeInternal          Code = "internal"               // a fault of the server's
+	CodeUnavailable       Code = "unavailable"            // the server is starting, stopping or overloaded: try again
+	CodeOverloaded        Code = "overloaded"             // more waits to be stored than may: try again
+	CodeTooManyProducers  Code = "too_many_producers"     // the stream remembers as many producers as it may
+	CodeWebhookURL        Code = "webhook_url_rejected"   // a URL that webhooks are not sent to
+	CodeTokenInvalid      Code = "token_invalid"          // no token of the subscription
+	CodeTokenExpired      Code = "token_expired"          // a token whose time is over
+	CodeFenced            Code = "fenced"                 // a worker whose wake is over
+	CodeClaimed           Code = "already_claimed"        // another worker has the wake
+	CodeNoWork            Code = "no_pending_work"        // the subscription has nothing to do
+	CodeSubscriptionLimit Code = "subscription_limit"     // as many subscriptions, or streams of one, as may be
+	CodeStoreFailed       Code = "store_failed"           // the store takes no more writes until it is opened again
+	CodeStoreFull         Code = "store_full"             // no room left
 )
 
 var statuses = map[Code]int{
-	CodeInvalidName:      400,
-	CodeInvalidPattern:   400,
-	CodeInvalidOffset:    400,
-	CodeInvalidParameter: 400,
-	CodeInvalidBody:      400,
-	CodeInvalidType:      400,
-	CodeInvalidKey:       400,
-	CodeNoTopic:          400,
-	CodeTooManyTopics:    400,
-	CodeCrossOrigin:      403,
-	CodeNotFound:         404,
-	CodeMethodNotAllowed: 405,
-	CodeNotAcceptable:    406,
-	CodeBodyTimeout:      408,
-	CodeTypeMismatch:     409,
-	CodeStaleEpoch:       403,
-	CodeSequenceGap:      409,
-	CodeOutOfOrder:       409,
-	CodePrecondition:     412,
-	CodeConflict:         409,
-	CodeEnded:            409,
-	CodeExists:           409,
-	CodeGone:             410,
-	CodeGap:              410,
-	CodeRange:            416,
-	CodeTooLarge:         413,
-	CodeMediaType:        415,
-	CodeMisdirected:      421,
-	CodeInternal:         500,
-	CodeUnavailable:      503,
-	CodeOverloaded:       429,
-	CodeTooManyProducers: 429,
-	CodeStoreFailed:      503,
-	CodeStoreFull:        507,
+	CodeInvalidName:       400,
+	CodeInvalidPattern:    400,
+	CodeInvalidOffset:     400,
+	CodeInvalidParameter:  400,
+	CodeInvalidBody:       400,
+	CodeInvalidType:       400,
+	CodeInvalidKey:        400,
+	CodeNoTopic:           400,
+	CodeTooManyTopics:     400,
+	CodeCrossOrigin:       403,
+	CodeNotFound:          404,
+	CodeMethodNotAllowed:  405,
+	CodeNotAcceptable:     406,
+	CodeBodyTimeout:       408,
+	CodeTypeMismatch:      409,
+	CodeStaleEpoch:        403,
+	CodeSequenceGap:       409,
+	CodeOutOfOrder:        409,
+	CodePrecondition:      412,
+	CodeConflict:          409,
+	CodeEnded:             409,
+	CodeExists:            409,
+	CodeGone:              410,
+	CodeGap:               410,
+	CodeRange:             416,
+	CodeTooLarge:          413,
+	CodeMediaType:         415,
+	CodeMisdirected:       421,
+	CodeInternal:          500,
+	CodeUnavailable:       503,
+	CodeOverloaded:        429,
+	CodeTooManyProducers:  429,
+	CodeWebhookURL:        400,
+	CodeTokenInvalid:      401,
+	CodeTokenExpired:      401,
+	CodeFenced:            409,
+	CodeClaimed:           409,
+	CodeNoWork:            409,
+	CodeSubscriptionLimit: 429,
+	CodeStoreFailed:       503,
+	CodeStoreFull:         507,
 }
 
 // Status returns the HTTP status that c is sent with, 500 for an unknown

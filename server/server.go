@@ -28,6 +28,7 @@ import (
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/surface/events"
 	"github.com/leat-dev/leat/internal/surface/streams"
@@ -63,6 +64,13 @@ type Options struct {
 	// the store does not keep up, requests beyond it are refused. 0: 64 MiB.
 	// Negative: no bound.
 	MaxWaiting int64
+
+	// SyncPause is how long a record may wait for others to share a sync of the disk
+	// with, counted from the beginning of the sync before, while several publishers
+	// send at their own pace. One that sends its next record once the one before is
+	// answered is not delayed. It is for a store of class disk and needs ConnContext.
+	// 0: 1 ms. Negative: every record is synced as soon as it can be.
+	SyncPause time.Duration
 
 	// MaxForkDepth is how many sources a fork may have behind each other: each
 	// reader of it looks at all of them. 0: 64. Negative: no limit.
@@ -141,6 +149,27 @@ type Options struct {
 	// /streams/ where tools of the Durable Streams protocol look for them.
 	NoV1 bool
 
+	// Subscriptions switches the subscriptions of the Durable Streams protocol on,
+	// below __ds/: who may make them can have the server send requests, to public
+	// addresses and to this machine. See WebhookHosts.
+	Subscriptions bool
+
+	// WebhookHosts are hosts, names or addresses without port, to which webhooks
+	// are sent whatever their address, with or without TLS.
+	WebhookHosts []string
+
+	// MaxSubscriptions is the largest number of subscriptions. 0: 10,000. Negative:
+	// no limit.
+	MaxSubscriptions int
+
+	// MaxSubscriptionStreams is how many streams one subscription may be linked to:
+	// each webhook names all of them. 0: 10,000. Negative: no limit.
+	MaxSubscriptionStreams int
+
+	// WebhookTimeout is how long a receiver of webhooks may take to answer. 0: 30
+	// seconds. Negative: 10 minutes, the longest lease.
+	WebhookTimeout time.Duration
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
@@ -179,7 +208,8 @@ type Server struct {
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
-	loops   *socket.Loops // nil if there are none
+	loops   *socket.Loops         // nil if there are none
+	subs    *subscription.Manager // nil if there are none
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -196,7 +226,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
-	guard, err := surface.NewGuard(http.HandlerFunc(s.serve), o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
 	if err != nil {
 		return nil, err
 	}
@@ -218,9 +248,18 @@ func New(o Options) (*Server, error) {
 			o.Logger.Error("serving a reader panicked; its connection was closed", "panic", v, "stack", string(stack))
 		}})
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			s.journal.Close()
-			s.live.Close()
+			s.close()
 			return nil, leat.Errorf(leat.CodeInternal, "the loops that serve readers cannot be made: %w", err)
+		}
+	}
+	if o.Subscriptions {
+		s.subs, err = subscription.New(context.Background(), subscription.Options{
+			Store: o.Store, Journal: s.journal, Logger: o.Logger, Now: o.now, MaxSubscriptions: o.MaxSubscriptions,
+			MaxStreams: o.MaxSubscriptionStreams, WebhookTimeout: o.WebhookTimeout, WebhookHosts: o.WebhookHosts,
+		})
+		if err != nil {
+			s.close()
+			return nil, leat.Errorf(leat.CodeInternal, "the subscriptions cannot be read: %w", err)
 		}
 	}
 	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
@@ -230,6 +269,7 @@ func New(o Options) (*Server, error) {
 	s.streams = streams.New(streams.Options{
 		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
 		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
+		Subscriptions: s.subs,
 	})
 	return s, nil
 }
@@ -240,7 +280,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests++
 	s.mu.Unlock()
 	defer s.requestDone()
-	s.guard.ServeHTTP(w, r)
+	if !s.guard.Admit(w, r) {
+		return
+	}
+	// From here and no deeper, since this goroutine may wait there for hours.
+	if rest := s.serve(w, r); rest != nil {
+		rest.Run()
+	}
 }
 
 // ConnContext lets the server take the connections of readers over from the
@@ -262,6 +308,7 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if tcp, ok := under.(*net.TCPConn); ok && s.o.StallTimeout > 0 {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
+	ctx = journal.WithPublisher(ctx)
 	if s.loops == nil {
 		return ctx
 	}
@@ -292,9 +339,10 @@ func (s *Server) closeIdle() {
 	}
 }
 
-// serve answers requests that the guard has let through. It is no http.ServeMux,
-// which would redirect to a path that it has cleaned: a name is taken as it is.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// serve answers requests that the guard has let through, but for the rest, which is to be run, if
+// there is one. It is no http.ServeMux, which would redirect to a path that it has
+// cleaned: a name is taken as it is.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	err := s.Ready()
 	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
@@ -307,14 +355,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
 	case isStream:
-		s.streams.ServeHTTP(w, r)
+		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":
-		s.events.ServeHTTP(w, r)
+		return s.events.Answer(w, r)
 	case r.URL.Path == "/readyz":
 		s.readyz(w, r)
 	default:
 		s.notFound(w, r)
 	}
+	return nil
 }
 
 // Shutdown ends the server gracefully: every reader gets a last block that
@@ -355,12 +404,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	s.close()
+	return err
+}
+
+// close ends all goroutines of the parts, and waits for them.
+func (s *Server) close() {
 	if s.loops != nil {
 		s.loops.Close()
 	}
+	if s.subs != nil {
+		s.subs.Close() // before the journal, through which it appends
+	}
 	s.journal.Close()
 	s.live.Close()
-	return err
 }
 
 // shutLoops ends the readers of the loops, if there are any. The channel is closed

@@ -127,6 +127,19 @@ func TestTakeOver(t *testing.T) {
 // tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
 const tcpUserTimeout = 18
 
+// What comes over one connection is one publisher's, over TLS and without loops too: the
+// journal tells by it whom it may delay.
+func TestConnContextKnowsPublishers(t *testing.T) {
+	for _, loops := range []int{0, -1} {
+		s := start(t, server.Options{Store: memory(t), Loops: loops}, protocols["HTTP/1.1"])
+		c, _ := net.Pipe() // which is nothing to be taken over
+		defer c.Close()
+		if s.srv.ConnContext(t.Context(), c) == t.Context() {
+			t.Errorf("Loops %d: nothing is known of a connection", loops)
+		}
+	}
+}
+
 // A connection is given up by the system when its client has acknowledged nothing for
 // the stall timeout, whatever is on top of it, and whether it can be taken over or not.
 func TestConnContextLimitsUnacked(t *testing.T) {

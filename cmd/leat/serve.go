@@ -31,6 +31,12 @@ type serveCmd struct {
 	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
 	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
 
+	Subscriptions          bool          `help:"Serve subscriptions of that protocol, with webhooks: whoever may make one can have this server send requests, to public hosts and to this machine."`
+	WebhookHost            []string      `help:"Host, without port, to which webhooks may go whatever its address, with or without TLS. May be repeated." placeholder:"HOST" sep:"none"`
+	WebhookTimeout         time.Duration `help:"How long a receiver of webhooks may take to answer." default:"30s"`
+	MaxSubscriptions       int           `help:"Most subscriptions. 0: no limit." default:"10000" placeholder:"N"`
+	MaxSubscriptionStreams int           `help:"Most streams that a subscription may be linked to. 0: no limit." default:"10000" placeholder:"N"`
+
 	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
 	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
 	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
@@ -44,12 +50,13 @@ type serveCmd struct {
 	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE"`
 	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
 
-	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
-	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
-	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
-	MaxProducers   int      `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
-	MaxWaiting     byteSize `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
-	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
+	MaxRecord      byteSize      `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
+	MaxForkDepth   int           `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
+	MaxSubscribers int           `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
+	MaxProducers   int           `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
+	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
+	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms"`
+	TailMemory     byteSize      `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
 
 // Help is shown below the flags.
@@ -143,12 +150,14 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
 		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
-		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
+		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
+		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
+		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
 }
 
 // orNone returns what means no limit to an option, for 0.
-func orNone[T int | byteSize](n T) T {
+func orNone[T int | byteSize | time.Duration](n T) T {
 	if n <= 0 {
 		return -1
 	}

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"time"
 
@@ -92,19 +91,23 @@ type group struct {
 const (
 	maxGroupBytes = 16 << 20
 	recordBytes   = 256
+	maxPaused     = 64 << 10 // of one submission that may wait for others
 )
 
 // submit hands a submission to the loop and waits for its answer, or until ctx
 // ends. Then nothing is submitted that is not already being committed.
 func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.done = make(chan struct{})
+	by := j.publisherOf(ctx)
+	defer j.pause.answers(by)
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return errClosed
 	}
 	cost := int64(sub.size() + len(sub.records)*recordBytes)
-	if n := j.queued.Add(cost); n > cost && n > j.maxWaiting && !sub.raw {
+	n := j.queued.Add(cost)
+	if n > cost && n > j.maxWaiting && !sub.raw {
 		j.queued.Add(-cost)
 		j.mu.Unlock()
 		return errOverloaded
@@ -116,6 +119,8 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.stream.queue = append(sub.stream.queue, sub)
 	j.wait(sub.stream)
 	j.hurry = j.hurry || sub.again
+	// Of much the sync is a small part, and when much waits others are refused.
+	j.pause.arrives(by, !sub.again && cost < maxPaused && n < j.maxWaiting/2)
 	j.mu.Unlock()
 
 	defer j.queued.Add(-cost)
@@ -155,7 +160,7 @@ func (j *Journal) wait(s *stream) {
 
 // loop commits group after group until the journal is closed. While one is
 // being committed the next gathers, so that a store with a slow sync gets
-// large groups and an idle one answers at once; there is no timer.
+// large groups and an idle one answers at once. See pause for the exception.
 func (j *Journal) loop() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,15 +173,13 @@ func (j *Journal) loop() {
 			return
 		}
 		if !j.hurry {
-			// Those who were just answered, or are about to submit, get the
-			// processor first: else every other group is a small one. It
-			// costs nothing if there are none.
-			j.mu.Unlock()
-			runtime.Gosched()
-			j.mu.Lock()
+			if j.await(); j.closed {
+				continue
+			}
 		}
 		j.hurry = false
 		g := j.gather()
+		j.pause.begins(len(j.waiting) > 0)
 		if len(g.txs) == 0 {
 			continue
 		}

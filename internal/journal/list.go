@@ -16,6 +16,9 @@ func (j *Journal) List(ctx context.Context, prefix, after string, limit int) (li
 		return nil, "", err
 	}
 	for i := range infos {
+		if leat.CheckName(infos[i].Name) != nil {
+			continue
+		}
 		m, err := j.Stat(ctx, infos[i].Name, false)
 		switch code := leat.CodeOf(err); {
 		case err == nil:

@@ -12,6 +12,7 @@ import (
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/store"
 )
@@ -103,18 +104,18 @@ type durable struct {
 }
 
 // readDurable answers GET in one of these forms.
-func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Values, name string) (err error) {
+func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Values, name string) (rest *socket.Serving, err error) {
 	d := &durable{Surface: s, w: w, r: r}
 	if d.durableAsk, err = parseDurable(r, q); err != nil {
-		return err
+		return nil, err
 	}
 	for before := (journal.Meta{}); ; {
 		if d.meta, err = s.o.Journal.Stat(r.Context(), name, true); err != nil {
-			return err
+			return nil, err
 		}
 		if d.now && d.live == "" {
 			d.answerNow()
-			return nil
+			return nil, nil
 		}
 		if s.o.Host.Full() {
 			contentType := ""
@@ -122,11 +123,11 @@ func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Valu
 				contentType = surface.EventStream
 			}
 			s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
-			return nil
+			return nil, nil
 		}
 		if err = d.begin(); err == nil {
 			if d.live == liveEvents {
-				err = d.sendEvents()
+				rest, err = d.sendEvents()
 			} else {
 				err = d.answerChunk()
 			}
@@ -134,7 +135,7 @@ func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Valu
 		m := d.meta
 		if leat.CodeOf(err) != leat.CodeGap || !d.fromStart() || m.ID == before.ID && m.Start == before.Start {
 			d.explain(err)
-			return err
+			return rest, err
 		}
 		before = m // perhaps it was trimmed between two looks: then what there is now is the answer
 	}
@@ -182,6 +183,9 @@ func (d *durable) explain(err error) {
 	earliest := leat.Offset{} // of another store's offset nothing is known
 	gap := leat.AsError(err).Advise(fieldEarliest + " is the offset with which reading goes on, with what there is; offset=now is its end.")
 	fields := gap.Fields
+	if fields["reason"] == render.ReasonReplaced {
+		fields = nil // there is another stream: all of it is new
+	}
 	if next, ok := fields["next"].(leat.Offset); ok && d.reading.Loss != store.LossForeign {
 		earliest = next
 	}
@@ -253,6 +257,8 @@ func (d *durable) answerChunk() error {
 			Advise("Nothing more of it will come. One of that name that is made anew begins with offset=-1.")
 	case c.End != "" && d.meta.Over == "":
 		d.learnEnd(c.End)
+	case c.End == "" && d.meta.Over != "" && d.next(c) == d.meta.Last:
+		c.End, c.UpToDate = d.meta.Over, true // and it is removed in this moment
 	}
 	var rest *session.Reading
 	if !c.UpToDate && d.o.ReadChunk == 0 {
@@ -363,11 +369,11 @@ func nextCursor(had string, now time.Time, step uint64) uint64 {
 }
 
 // sendEvents sends the stream as events until it ends.
-func (d *durable) sendEvents() error {
+func (d *durable) sendEvents() (*socket.Serving, error) {
 	rd, m := &d.reading, d.meta
 	if rd.Loss != store.LossNone || !d.fromStart() {
 		if err := d.o.Host.RefuseGap(d.r.Context(), rd); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	control := render.Control{Next: d.offset, Cursor: nextCursor(d.cursor, time.Now(), cursorStep), UpToDate: true}
@@ -388,11 +394,10 @@ func (d *durable) sendEvents() error {
 		rd.Form, rd.Then, rd.Start.Until = &render.Durable{Floor: floor}, latest, newest-1
 	}
 	rd.Resumes, rd.CloseAfter, rd.Known = d.seen, d.o.SSECloseAfter, m.Last.Seq
-	d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
+	return d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
 		surface.StreamHeader(h, surface.EventStream)
 		if m.Kind == leat.KindBinary {
 			h.Set(fieldEncoding, "base64")
 		}
-	})
-	return nil
+	}), nil
 }

@@ -83,10 +83,13 @@ func errNoType(of string) error {
 
 // location returns the URL of the request as an absolute one, as Durable Streams
 // wants it.
-func location(r *http.Request) string {
+func location(r *http.Request) string { return origin(r) + r.URL.EscapedPath() }
+
+// origin returns the scheme and the host as the client had them.
+func origin(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host + r.URL.EscapedPath()
+	return scheme + "://" + r.Host
 }
