@@ -16,30 +16,32 @@ import (
 // come later; and an answer is whole that says so, also of a stream that broke off.
 func TestDurableEndIsToldInEveryForm(t *testing.T) {
 	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
-		for _, end := range []string{"", "aborted", `error; reason="disk full"`, "truncated"} {
-			s.make("a", "text/plain", "x")
-			last := s.add("a", "text/plain", "y").header.Get("Stream-Next-Offset")
-			waiting := s.durable("a", "offset=now")
+		for i, end := range []string{"", "aborted", `error; reason="disk full"`, "truncated"} {
+			name := fmt.Sprint("a", i)
+			s.untilReaders(0) // who came before has gone
+			s.make(name, "text/plain", "x")
+			last := s.add(name, "text/plain", "y").header.Get("Stream-Next-Offset")
+			waiting := s.durable(name, "offset=now")
 			waiting.control()
 			polled := make(chan fetched, 1)
 			// Ended by the answer, which the end of the stream brings.
-			go func() { polled <- s.fetch("GET", "/streams/a?offset=now&live=long-poll", "") }()
+			go func() { polled <- s.fetch("GET", "/streams/"+name+"?offset=now&live=long-poll", "") }()
 			s.untilReaders(2)
 			if end == "truncated" {
-				u := s.appending("/streams/a?append=stream", "text/plain", "Stream-Closed", "true")
+				u := s.appending("/streams/"+name+"?append=stream", "text/plain", "Stream-Closed", "true")
 				u.write(t, "z")
 				if data, _ := waiting.data(); data != "z" {
 					t.Fatalf("got %q", data)
 				}
 				u.CloseWithError(errGone)
 				<-u.answer
-				for s.fetch("HEAD", "/streams/a", "").header.Get("Stream-Closed") == "" {
+				for s.fetch("HEAD", "/streams/"+name, "").header.Get("Stream-Closed") == "" {
 				}
 				if f := <-polled; f.body != "z" {
 					t.Errorf("who waits gets %q", f.body)
 				}
 			} else {
-				s.end("a", end)
+				s.end(name, end)
 				if f := <-polled; f.status != 204 || f.header.Get("Leat-End") != end || f.header.Get("Stream-Closed") != "true" {
 					t.Errorf("%q: who waits gets %d, %v", end, f.status, f.header)
 				}
@@ -53,10 +55,10 @@ func TestDurableEndIsToldInEveryForm(t *testing.T) {
 				}
 			}
 			events("who waits", waiting.control())
-			now := s.fetch("GET", "/streams/a?offset=now", "").header.Get("Stream-Next-Offset")
+			now := s.fetch("GET", "/streams/"+name+"?offset=now", "").header.Get("Stream-Next-Offset")
 			for _, at := range []string{"-1", zeroOffset, last, "now", now} {
 				for _, live := range []string{"", "&live=long-poll"} {
-					f := s.fetch("GET", "/streams/a?offset="+at+live, "")
+					f := s.fetch("GET", "/streams/"+name+"?offset="+at+live, "")
 					h := f.header
 					if f.cut || h.Get("Stream-Closed") != "true" || h.Get("Leat-End") != end || h.Get("Stream-Up-To-Date") != "true" || h.Get("Stream-Next-Offset") != now || h.Get("Stream-Cursor") != "" {
 						t.Errorf("%q, offset=%s%s: status %d, cut %v, %v", end, at, live, f.status, f.cut, h)
@@ -67,7 +69,7 @@ func TestDurableEndIsToldInEveryForm(t *testing.T) {
 				}
 			}
 			for at, records := range map[string]int{"-1": 2, "now": 0, now: 0} {
-				r := s.durable("a", "offset="+at)
+				r := s.durable(name, "offset="+at)
 				for range records {
 					r.data()
 				}
@@ -76,7 +78,6 @@ func TestDurableEndIsToldInEveryForm(t *testing.T) {
 				}
 				events("offset="+at, r.control())
 			}
-			s.fetch("DELETE", "/streams/a", "")
 		}
 	})
 }
