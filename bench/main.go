@@ -54,7 +54,7 @@ var scenarios = slices.Concat(
 	filterScenarios,
 	http2Scenarios,
 	slowScenarios,
-	replayScenarios,
+	durableScenarios,
 	stormScenarios,
 )
 
@@ -66,7 +66,7 @@ var targets = slices.Concat(
 	filterTargets,
 	http2Targets,
 	slowTargets,
-	replayTargets,
+	durableTargets,
 	stormTargets,
 )
 
@@ -126,7 +126,7 @@ func main() {
 
 // chosen returns the servers to measure a scenario with.
 func chosen(sc scenario) (found []*peer) {
-	for _, p := range slices.Concat(peers, writePeers) {
+	for _, p := range peers {
 		switch {
 		case p.there != nil && !p.there():
 		case *flagServers != "" && !slices.Contains(strings.Split(*flagServers, ","), p.name):

@@ -61,7 +61,8 @@ var peers = slices.Concat([]*peer{
 	ours("bare", events|crowds),
 	ours("go-sse", events|crowds|topics|resume),
 	ours("r3labs", events|crowds|topics|resume),
-}, programs)
+	leatDurable,
+}, programs, writePeers)
 
 // ours returns a rival that this program is itself, with -rival.
 func ours(name string, can ability) *peer {

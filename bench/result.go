@@ -152,8 +152,8 @@ func (rs results) printRatios() {
 	fmt.Println()
 	seen := map[string]bool{}
 	for _, r := range rs {
-		key := r.Scenario + "\n" + r.Server
-		if r.Server == "leat" || seen[key] {
+		key, ours := r.Scenario+"\n"+r.Server, oursIn(rs, r.Scenario)
+		if r.Server == ours || ours == "" || seen[key] {
 			continue
 		}
 		seen[key] = true
@@ -163,13 +163,23 @@ func (rs results) printRatios() {
 				continue
 			}
 			cell := "-"
-			if v := rs.of(r.Scenario, r.Server, c.head) / rs.of(r.Scenario, "leat", c.head); !math.IsNaN(v) {
+			if v := rs.of(r.Scenario, r.Server, c.head) / rs.of(r.Scenario, ours, c.head); !math.IsNaN(v) {
 				cell = short(v)
 			}
 			fmt.Printf(" %*s", c.width, cell)
 		}
 		fmt.Println()
 	}
+}
+
+// oursIn returns which way of speaking to Leat a scenario was measured with; "" if none.
+func oursIn(rs results, scenario string) string {
+	for _, r := range rs {
+		if r.Scenario == scenario && (r.Server == "leat" || r.Server == leatDurable.name) {
+			return r.Server
+		}
+	}
+	return ""
 }
 
 // A target is a number of the run that is wanted to be at most or at least a limit.

@@ -27,29 +27,7 @@ var (
 // programs are rivals that are not ours to build. All but the first are measured when
 // a flag says where they are.
 var programs = []*peer{
-	{
-		name: "ds-node", can: events | resume | stored,
-		there: func() bool {
-			_, err := os.Stat(filepath.Join(*flagDurable, "node_modules"))
-			return err == nil
-		},
-		start: func(s *server) (*exec.Cmd, error) {
-			return exec.Command("node", filepath.Join(*flagDurable, "serve.js"), s.dir), nil
-		},
-		create: func(topic string) string {
-			return "PUT /v1/stream/" + topic + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"
-		},
-		subscribe: func(topic string, all bool) string {
-			if all {
-				return get("/v1/stream/" + topic + "?offset=-1&live=sse")
-			}
-			return get("/v1/stream/" + topic + "?offset=now&live=sse")
-		},
-		publish: func(b []byte, topic string, body []byte) []byte {
-			return post(b, "/v1/stream/"+topic, "Content-Type: text/plain\r\n", body)
-		},
-		content: func(topic string) string { return "/v1/stream/" + topic },
-	},
+	durableNode,
 	{
 		name: "nchan", can: events | crowds | topics | resume,
 		there: func() bool { return *flagNginx != "" },
@@ -200,3 +178,16 @@ func freePort() (string, error) {
 	defer ln.Close()
 	return ln.Addr().String(), nil
 }
+
+// durableNode is the reference server of the Durable Streams protocol, in file mode.
+var durableNode = func() *peer {
+	p := durablePeer("ds-node", events|resume|stored)
+	p.there = func() bool {
+		_, err := os.Stat(filepath.Join(*flagDurable, "node_modules"))
+		return err == nil
+	}
+	p.start = func(s *server) (*exec.Cmd, error) {
+		return exec.Command("node", filepath.Join(*flagDurable, "serve.js"), s.dir), nil
+	}
+	return p
+}()

@@ -112,12 +112,12 @@ func TestTargets(t *testing.T) {
 // be judged.
 func TestEachTargetIsJudged(t *testing.T) {
 	var rs results
-	for _, sc := range slices.Concat(fanOutScenarios, replayScenarios) {
+	for _, sc := range slices.Concat(fanOutScenarios, durableScenarios) {
 		for _, p := range peers {
 			rs = append(rs, result{Scenario: sc.name, Server: p.name, BytesPerReader: 1, PerSecond: 1, CPUPerMillion: 1, P99Ms: 1, RateReached: 1, SecondsUntilLive: 1})
 		}
 	}
-	for _, wanted := range slices.Concat(fanOutTargets, replayTargets) {
+	for _, wanted := range slices.Concat(fanOutTargets, durableTargets) {
 		if len(rs.judge([]target{wanted})) == 0 {
 			t.Errorf("%q is not judged", wanted.name)
 		}

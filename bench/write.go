@@ -104,6 +104,8 @@ type appenders struct {
 type appender struct {
 	fd      int
 	request []byte
+	turn    [][]byte // what it posts in turn, from at on; nil: always request
+	at      int
 	sent    int64 // nanoseconds
 	answer  []byte
 }
@@ -154,6 +156,10 @@ func (a *appenders) close() {
 // post sends the next request of a connection. It is small and there is room: the
 // one before has been answered.
 func (c *appender) post() error {
+	if c.turn != nil {
+		c.request = c.turn[c.at%len(c.turn)]
+		c.at++
+	}
 	c.sent = time.Now().UnixNano()
 	n, err := syscall.Write(c.fd, c.request)
 	if err == nil && n < len(c.request) {
@@ -239,14 +245,19 @@ func wholeAnswer(b []byte) (bool, error) {
 	}
 }
 
-// appendFor posts for a while after a second that does not count. Each request has
-// so many records.
+// appendFor posts over n connections for a while. Each request has so many records.
 func appendFor(s *server, n, records int, request func(i int) []byte) (r result, err error) {
 	a, err := newAppenders(s.addr, n, request)
 	if err != nil {
 		return r, err
 	}
 	defer a.close()
+	return a.measure(s, records)
+}
+
+// measure posts for a while after a second that does not count. Each request has so
+// many records.
+func (a *appenders) measure(s *server, records int) (r result, err error) {
 	go func() { // ends with stop, or an error
 		defer close(a.done)
 		a.err = a.run()

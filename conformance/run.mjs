@@ -6,12 +6,18 @@
 // expected-failures.txt has the tests that are known to fail, each with the reason.
 // A failure that is not in it fails the run, and so does a test in it that passes:
 // the list only says what is so.
+//
+// The suite has tests that wait for 1.5 s and want a stream with a TTL of 2 s to be there
+// then. Where the machine stands still for long in between they fail whatever the server
+// does. So it is looked for how long the processes did not come to their turn, and if that
+// was too long and only such tests failed, the suite runs again, twice at most. Any other
+// failure is one, and so is one while the machine ran well.
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { directory, here, serve } from "./server.mjs"
+import { directory, here, serve, watchStalls } from "./server.mjs"
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { t: { type: "string" } } })
 const stores = positionals.length > 0 ? positionals : ["memory", "pebble"]
@@ -55,7 +61,23 @@ async function runTests(file, env) {
 	return report.testResults.flatMap((file) => file.assertionResults)
 }
 
-/** judge prints what is not as expected, and returns whether all is. */
+/** runSuite runs the official suite over a store. */
+async function runSuite(store) {
+	const data = directory()
+	const file = join(data.path, "stalled")
+	const server = await serve(store, join(data.path, "data"))
+	const stalled = watchStalls()
+	try {
+		const results = await runTests("suite.test.mjs", { LEAT_URL: server.url, LEAT_STALLED: file })
+		return { results, stalled: Math.max(stalled(), Number(readFileSync(file, "utf8"))) }
+	} finally {
+		stalled()
+		await server.stop()
+		data.remove()
+	}
+}
+
+/** judge prints what is not as expected, and returns the names of these tests. */
 function judge(what, results, expected) {
 	const passed = results.filter((r) => r.status === "passed")
 	const failed = results.filter((r) => r.status === "failed")
@@ -67,22 +89,28 @@ function judge(what, results, expected) {
 	const unknown = [...expected.keys()].filter((name) => !names.has(name))
 	for (const name of unknown) console.log(`IS NO TEST, and is in expected-failures.txt: ${name}`)
 	console.log(`${what}: ${passed.length} passed, ${failed.length} failed, of which ${failed.length - surprises.length} are expected`)
-	return surprises.length + stale.length + unknown.length === 0
+	return [...surprises.map((r) => r.fullName), ...stale.map((r) => r.fullName), ...unknown]
 }
+
+/** tooLong is how many milliseconds of standing still the suite does not bear: half of its margin. */
+const tooLong = 250
+
+/** timed are the tests that have that margin. */
+const timed = /TTL|Expires-At|expir/i
 
 const expected = expectedFailures()
 let good = true
 for (const store of stores) {
-	const data = directory()
-	const server = await serve(store, data.path)
-	let results
-	try {
-		results = await runTests("suite.test.mjs", { LEAT_URL: server.url })
-	} finally {
-		await server.stop()
-		data.remove()
+	for (let runs = 1; ; runs++) {
+		const { results, stalled } = await runSuite(store)
+		const wrong = judge(store, results, expected)
+		if (wrong.length === 0) break
+		if (stalled < tooLong || runs === 3 || !wrong.every((name) => timed.test(name))) {
+			good = false
+			break
+		}
+		console.log(`${store}: the machine stood still for ${stalled} ms; that is too long for the suite, which runs again`)
 	}
-	good = judge(store, results, expected) && good
 }
-good = judge("client", await runTests("client.test.mjs", {}), new Map()) && good
+good = judge("client", await runTests("client.test.mjs", {}), new Map()).length === 0 && good
 process.exit(good ? 0 : 1)

@@ -15,6 +15,25 @@ export function directory() {
 	return { path, remove: () => rmSync(path, { recursive: true }) }
 }
 
+/**
+ * watchStalls looks for how long this process does not come to its turn. What it
+ * returns ends that, and returns the longest time in milliseconds.
+ */
+export function watchStalls() {
+	const every = 20
+	let longest = 0
+	let last = performance.now()
+	const timer = setInterval(() => {
+		const now = performance.now()
+		longest = Math.max(longest, now - last - every)
+		last = now
+	}, every)
+	return () => {
+		clearInterval(timer)
+		return Math.round(longest)
+	}
+}
+
 /** serve starts a server, and returns it when it takes requests. */
 export async function serve(store, data, listen = "127.0.0.1:0") {
 	// Two tests of the suite wait for the server's own timeout of a long poll.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,6 +145,48 @@ func TestLostIsTold(t *testing.T) {
 			t.Errorf("with gap=error: status %d, %v", resp.StatusCode, a)
 		}
 	})
+}
+
+// Who follows the bytes of a stream has more of them than the tag says that its answer
+// began with. After a restart it goes on, and after a power cut that took some of these
+// bytes, in class os, it gets all there is: also if as many others have come since.
+func TestIfRangeAfterFollowing(t *testing.T) {
+	opened := func(disk *vfs.MemFS, keep int) (*vfs.MemFS, *service) {
+		if disk == nil {
+			disk = vfs.NewCrashableMem()
+		} else {
+			disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(1, 1))})
+		}
+		return disk, start(t, server.Options{Store: onDisk(t, pebblestore.Options{Durability: store.ClassOS, FS: disk})}, protocols["HTTP/1.1"])
+	}
+	disk, s := opened(nil, 0)
+	s.make("a", "text/plain", "01234")
+	disk, s = opened(disk, 100) // which makes what there is durable
+	resp := s.do("GET", "/streams/a?follow=1", "")
+	s.add("a", "text/plain", "56789")
+	expect(t, resp.Body, "0123456789")
+	for _, test := range []struct {
+		what               string
+		keep               int
+		before             int // the status before more is appended
+		status             int // and then
+		beforeBody, answer string
+	}{
+		{"a restart", 100, 416, 206, "no byte 10", "other"},
+		{"a power cut", 0, 200, 200, "01234", "01234other"},
+	} {
+		_, s := opened(disk, test.keep)
+		ask := func() fetched {
+			return s.fetch("GET", "/streams/a", "", "Range", "bytes=10-", "If-Range", resp.Header.Get("ETag"))
+		}
+		ask().want(t, "after "+test.what, test.before, test.beforeBody)
+		s.add("a", "text/plain", "other")
+		f := ask()
+		f.want(t, "after "+test.what+", with more", test.status, test.answer)
+		if f.body != test.answer {
+			t.Errorf("after %s: %q", test.what, f.body)
+		}
+	}
 }
 
 // A lockedBuffer may be written by several goroutines.

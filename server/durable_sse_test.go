@@ -240,3 +240,24 @@ func TestDurableEventsCloseAfter(t *testing.T) {
 		}
 	})
 }
+
+// "Shed load with 200, retry: and a close" where an error would end an EventSource for
+// ever, and 503 with Retry-After everywhere else.
+func TestDurableTurnedAway(t *testing.T) {
+	overProtocols(t, server.Options{MaxSubscribers: 1}, func(t *testing.T, s *service) {
+		next := s.make("a", "text/plain", "x").header.Get("Stream-Next-Offset")
+		s.durable("a", "offset=now").control()
+		f := s.fetch("GET", "/streams/a?live=sse&offset=now", "")
+		if f.status != 200 || !strings.Contains(f.body, "retry: ") || strings.Contains(f.body, "event:") || f.cut {
+			t.Errorf("events: %d, %q", f.status, f.body)
+		}
+		for _, query := range []string{"offset=-1", "offset=" + next + "&live=long-poll"} {
+			f := s.fetch("GET", "/streams/a?"+query, "")
+			f.want(t, query, 503, "unavailable")
+			if f.header.Get("Retry-After") == "" {
+				t.Errorf("%s: %v", query, f.header)
+			}
+		}
+		s.fetch("GET", "/streams/a?offset=now", "").wantChunk(t, "it needs no reader", 200, "", next, "u")
+	})
+}

@@ -108,8 +108,15 @@ const elsewhereEnv = "LEAT_TEST_READERS"
 // topic of that number, if the topic has a verb for it.
 func readElsewhere(t *testing.T, url, topic string, n int) *elsewhere {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestReadersElsewhere$", "-test.v=false")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d", elsewhereEnv, strings.TrimPrefix(url, "http://"), topic, n), "GORACE=atexit_sleep_ms=0")
+	return elsewhereDo(t, "TestReadersElsewhere", elsewhereEnv, fmt.Sprintf("%s %s %d", strings.TrimPrefix(url, "http://"), topic, n))
+}
+
+// elsewhereDo runs a test in a process of its own, with a variable that tells it so,
+// and returns once it is connected.
+func elsewhereDo(t *testing.T, test, env, value string) *elsewhere {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v=false")
+	cmd.Env = append(os.Environ(), env+"="+value, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = t.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -149,9 +149,15 @@ func (x *downloader) take(p *piece) {
 		}
 		x.tag, x.have = p.header.Get("ETag"), append(x.have[:len(x.have):len(x.have)], p.body...)
 	case 410:
-		var gone struct{ Start int64 }
+		var gone struct {
+			Code  string
+			Start int64
+		}
 		if err := json.Unmarshal(p.body, &gone); err == nil {
 			x.start, x.have = gone.Start, nil
+		}
+		if gone.Code == "gone" {
+			x.forget()
 		}
 	default: // 404, 416: it is complete, or there is nothing any more
 		x.forget()
@@ -295,6 +301,14 @@ func (w *world) checkRefusal(p *piece, next int64, fail func(string, ...any)) {
 	}
 	seq, _, _ := parseModelTag(p.tag)
 	of := w.truth.contentAt(p.name, seq)
+	if doc.Code == "gone" {
+		return // it is kept for its forks
+	}
+	if p.status == 416 && p.tag != "" && next > 0 && of != nil {
+		if was, _ := of.bytes(p.start, next); !bytes.Equal(was, p.have) {
+			fail("there is nothing more of it, and what it has is not of this stream:\n%.80q, and it has\n%.80q", was, p.have)
+		}
+	}
 	if p.status == 416 {
 		if next == 0 {
 			next = doc.Start // from the beginning means: from the first byte there is

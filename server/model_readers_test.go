@@ -307,6 +307,9 @@ func (x *listener) read(s *segment, body io.Reader) {
 			s.status = 0 // nothing was understood
 			return
 		}
+		if s.status == 410 && strings.Contains(s.text, `"gone"`) {
+			s.status = 404 // kept for its forks
+		}
 		if s.status == 410 {
 			s.items = append(s.items, item{tick: x.w.truth.tick(), kind: itemGap, gap: new(gap)})
 			s.end = endClean

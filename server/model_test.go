@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -20,7 +21,7 @@ import (
 func TestModel(t *testing.T) {
 	for _, class := range []store.Class{store.ClassMemory, store.ClassOS, store.ClassDisk} {
 		t.Run(string(class), func(t *testing.T) {
-			worlds, lives, ops := 1, 6, 100
+			worlds, lives, ops := 1, 6, 70
 			if os.Getenv("LEAT_SOAK") == "1" {
 				worlds, lives, ops = 10, 12, 400
 			}
@@ -41,7 +42,7 @@ func TestModel(t *testing.T) {
 
 // run goes through a number of lives and checks after each what was said in it.
 func (w *world) run(lives, ops int) {
-	const listeners, downloaders, writers = 10, 4, 4
+	const listeners, downloaders, followers, writers = 10, 4, 6, 4
 	var wg sync.WaitGroup
 	all := make([]*listener, listeners)
 	for i := range all {
@@ -52,6 +53,14 @@ func (w *world) run(lives, ops int) {
 	for i := range raw {
 		raw[i] = &downloader{w: w, id: i, r: w.rand(50+i, 0)}
 		wg.Go(raw[i].run) // ended by over
+	}
+	durable := make([]*follower, followers)
+	for i := range durable {
+		durable[i] = &follower{w: w, id: i, r: w.rand(200+i, 0)}
+		wg.Go(durable[i].run) // ended by over
+	}
+	for i := range writers {
+		w.producers = append(w.producers, &repeater{id: fmt.Sprint("p", i), next: make(map[string]uint64)})
 	}
 	defer func() {
 		w.mu.Lock()
@@ -75,7 +84,7 @@ func (w *world) run(lives, ops int) {
 		}
 		l := w.begin(st)
 		written := w.write(l, writers, ops, ops/3)
-		w.end(l, how, r, listeners+downloaders, func() { written() })
+		w.end(l, how, r, listeners+downloaders+followers, func() { written() })
 		entries := len(w.truth.log)
 		w.checkAcks(written())
 		segments := 0
@@ -93,15 +102,24 @@ func (w *world) run(lives, ops int) {
 			}
 			x.pieces = nil
 		}
+		for _, x := range durable {
+			for _, a := range x.answers {
+				w.checkDurable(l, a)
+				segments++
+			}
+			x.answers = nil
+		}
+		w.checkOnce()
+		w.checkForks()
 		w.t.Logf("life %d, %s: %d entries, %d answers", l.n, how, entries, segments)
 		if w.class == store.ClassMemory {
 			w.truth = truth{gens: make(map[string][]*content)}
 			w.truth.ticks.Store(1)
-			w.seen = make(map[leat.Offset]string)
+			w.seen, w.forked = make(map[leat.Offset]string), nil
 		}
 		st = w.open()
 		w.truth.reopen(w.t, st, w.class == store.ClassDisk || how == endKilled || how == endDrained || how == endShutdown, w.seen)
 	}
 	st.Close()
-	w.t.Logf("readers were too slow %d times", w.skipped)
+	w.t.Logf("readers were too slow %d times, and what was met: %v", w.skipped, w.met)
 }

@@ -63,6 +63,18 @@ func (c *content) bytes(from, to int64) ([]byte, bool) {
 	return out, int64(len(out)) == max(0, to-from)
 }
 
+// holding returns the newest record of a name with data, nil if there is none.
+func (tr *truth) holding(name string, data []byte) (found *entry) {
+	for _, of := range tr.gens[name] {
+		for _, e := range of.entries {
+			if bytes.Equal(e.Data, data) {
+				found = e
+			}
+		}
+	}
+	return found
+}
+
 // A commit is a Tx that was stored.
 type commit struct {
 	name          string

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -32,7 +33,15 @@ type world struct {
 	truth truth
 	seen  map[leat.Offset]string // who was told of an entry
 
-	skipped int // gaps of readers that were too slow
+	tags map[string]string // what came with each entity tag
+
+	producers []*repeater
+	once      map[string]condition // records that may be stored once
+	forks     map[string]fork      // that were asked for
+	forked    []string             // that were made
+
+	skipped int            // gaps of readers that were too slow
+	met     map[string]int // how often what was met, for the log
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -79,6 +88,8 @@ type target struct {
 func newWorld(t *testing.T, class store.Class, seed uint64) *world {
 	w := &world{t: t, class: class, seed: seed, seen: make(map[leat.Offset]string)}
 	w.truth.gens = make(map[string][]*content)
+	w.met = make(map[string]int)
+	w.tags, w.once, w.forks = make(map[string]string), make(map[string]condition), make(map[string]fork)
 	w.truth.ticks.Store(1)
 	w.changed = sync.NewCond(&w.mu)
 	w.clock.Store(time.Now().UnixMicro())
@@ -86,6 +97,13 @@ func newWorld(t *testing.T, class store.Class, seed uint64) *world {
 		w.disk = vfs.NewCrashableMem()
 	}
 	return w
+}
+
+// meets counts what was met, so that it can be seen what a world tests.
+func (w *world) meets(what ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.met[fmt.Sprint(what...)]++
 }
 
 // rand returns a source of its own for each actor and life.
@@ -129,6 +147,14 @@ func (w *world) slow() []server.SlowRule {
 	return []server.SlowRule{{Pattern: "q/0"}, {Pattern: "**", Records: modelLag, Skip: true}}
 }
 
+// readChunk bounds the answers of the Durable Streams protocol in half of the worlds.
+func (w *world) readChunk() int {
+	if w.seed&2 == 0 {
+		return 0
+	}
+	return 500
+}
+
 // begin opens the store and starts a server.
 func (w *world) begin(st store.Store) *life {
 	l := &life{enough: make(chan struct{}), draining: make(chan struct{}), stopped: make(chan struct{}), served: make(chan struct{})}
@@ -136,6 +162,7 @@ func (w *world) begin(st store.Store) *life {
 	srv, err := server.New(server.WithClock(server.Options{
 		Store: l.st, Logger: slog.New(slog.DiscardHandler), Heartbeat: 5 * time.Millisecond,
 		Retention: modelRules, Slow: w.slow(), TopicAge: 20 * time.Second, MaxStore: 96 << 10, TailMemory: 32 << 10, Drain: -1,
+		LongPollTimeout: 20 * time.Millisecond, ReadChunk: w.readChunk(),
 	}, w.now))
 	if err != nil {
 		w.t.Fatal(err)

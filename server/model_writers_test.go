@@ -40,6 +40,8 @@ type writer struct {
 	n    int
 	last *publish // with a key, to be repeated
 	acks []ack
+
+	producer *repeater
 }
 
 // A publish is a record in the body of POST /events.
@@ -54,6 +56,7 @@ type ack struct {
 	who, name, id string
 	data          []byte
 	whole         bool // and is nothing else
+	produced      bool // by a producer: it is there, and not said at which offset
 }
 
 // run writes until the life ends.
@@ -61,20 +64,26 @@ func (x *writer) run() {
 	for !x.l.quit.Load() {
 		x.n++
 		switch p := x.r.IntN(100); {
-		case p < 30:
+		case p < 18:
 			x.publish()
-		case p < 40:
+		case p < 26:
 			x.publishLines()
-		case p < 52:
+		case p < 40:
 			x.create()
-		case p < 68:
+		case p < 52:
 			x.append()
-		case p < 76:
+		case p < 58:
 			x.upload()
+		case p < 71:
+			x.produce()
+		case p < 76:
+			x.conditional()
 		case p < 80:
-			x.close()
+			x.fork()
 		case p < 83:
-			x.send("DELETE", "/streams/"+x.stream(), nil, nil)
+			x.close()
+		case p < 87:
+			x.send("DELETE", "/streams/"+x.any(), nil, nil)
 		default:
 			x.tend()
 		}
@@ -97,7 +106,7 @@ func (x *writer) payload(name string, i int) []byte {
 	}
 	text := fmt.Sprintf("%s.%d ", x.who(), i) + strings.Repeat("é€\n𝄞x", size)[:size]
 	text = strings.ToValidUTF8(text, "")
-	switch modelTypes[name] {
+	switch x.w.typeOf(name) {
 	case "application/json":
 		data, _ := json.Marshal(map[string]string{"v": text})
 		return data
@@ -132,7 +141,8 @@ func (x *writer) send(method, path string, body io.Reader, header http.Header) (
 	// Who broke off in the middle of a character has to go on there, and others
 	// have been there meanwhile.
 	expected := x.l.ending.Load() > 0 || bytes.Contains(text, []byte("middle of a character")) || bytes.Contains(text, []byte("not valid UTF-8")) ||
-		bytes.Contains(text, []byte("was given up")) // by this writer, in an upload
+		bytes.Contains(text, []byte("was given up")) || // by this writer, in an upload
+		resp != nil && resp.StatusCode == 400 && (header.Get("Stream-Forked-From") != "" || header.Get("Producer-Id") != "")
 	if ok && (resp.StatusCode >= 500 || resp.StatusCode == 400) && !expected {
 		x.w.t.Errorf("%s %s %v: %s %s", method, path, header, resp.Status, text)
 	}
@@ -160,7 +170,7 @@ func (x *writer) publish() {
 	if err := json.Unmarshal(text, &a); err != nil {
 		x.w.t.Errorf("%q: %v", text, err)
 	}
-	x.acks = append(x.acks, ack{x.who(), p.name, a.ID, p.data, true})
+	x.acks = append(x.acks, ack{x.who(), p.name, a.ID, p.data, true, false})
 }
 
 func (x *writer) publishLines() {
@@ -191,7 +201,7 @@ func (x *writer) publishLines() {
 	if err := json.Unmarshal(text, &a); err != nil || a.Count != n {
 		x.w.t.Errorf("%d lines: %q, %v", n, text, err)
 	}
-	x.acks = append(x.acks, ack{x.who(), last.name, a.Last, last.data, true})
+	x.acks = append(x.acks, ack{x.who(), last.name, a.Last, last.data, true, false})
 }
 
 func (x *writer) create() {
@@ -215,21 +225,21 @@ func (x *writer) create() {
 	}
 	resp, _, ok := x.send("PUT", "/streams/"+name, body, h)
 	if ok && resp.StatusCode == 201 && data != nil {
-		x.acks = append(x.acks, ack{x.who(), name, resp.Header.Get("Stream-Next-Offset"), data, true})
+		x.acks = append(x.acks, ack{x.who(), name, resp.Header.Get("Stream-Next-Offset"), data, true, false})
 	}
 }
 
 func (x *writer) append() {
-	name := x.stream()
+	name := x.any()
 	data := x.payload(name, 0)
-	h := http.Header{"Content-Type": {modelTypes[name]}}
+	h := http.Header{"Content-Type": {x.w.typeOf(name)}}
 	query := "?type=price"
 	closes := x.r.IntN(12) == 0
 	if closes {
 		x.endHeader(h)
 	}
 	body, last := data, data
-	if modelTypes[name] == "application/json" && x.r.IntN(2) == 0 {
+	if x.w.typeOf(name) == "application/json" && x.r.IntN(2) == 0 {
 		last = x.payload(name, 1)
 		body = slices.Concat(data, []byte("\n"), last, []byte("\n"))
 		h.Set("Content-Type", ndjsonType)
@@ -243,7 +253,7 @@ func (x *writer) append() {
 		if id == "" {
 			x.w.t.Errorf("POST %s: %s %v %s", name, resp.Status, resp.Header, text)
 		}
-		x.acks = append(x.acks, ack{x.who(), name, id, last, true})
+		x.acks = append(x.acks, ack{x.who(), name, id, last, true, false})
 	}
 }
 
@@ -288,7 +298,7 @@ func (x *writer) upload() {
 		if err := json.Unmarshal(text, &a); err != nil {
 			x.w.t.Errorf("%q: %v", text, err)
 		}
-		x.acks = append(x.acks, ack{x.who(), name, a.Last, data, false})
+		x.acks = append(x.acks, ack{x.who(), name, a.Last, data, false, false})
 	}
 }
 
@@ -305,7 +315,7 @@ func (x *writer) endHeader(h http.Header) {
 func (x *writer) close() {
 	h := make(http.Header)
 	x.endHeader(h)
-	x.send("POST", "/streams/"+x.stream(), nil, h)
+	x.send("POST", "/streams/"+x.any(), nil, h)
 }
 
 // tend does what time and operators do.
@@ -338,6 +348,14 @@ func (x *writer) tend() {
 func (w *world) checkAcks(acks []ack) {
 	w.t.Helper()
 	for _, a := range acks {
+		if a.produced {
+			e := w.truth.holding(a.name, a.data)
+			if e == nil {
+				w.t.Fatalf("%s: %s %.60q was answered, and is not there", a.who, a.name, a.data)
+			}
+			w.seen[e.Offset] = a.who
+			continue
+		}
 		o, err := leat.ParseOffset(a.id)
 		e := w.truth.at(o)
 		if err != nil || e == nil || e.Stream != a.name || a.whole && !bytes.Equal(e.Data, a.data) || !bytes.HasSuffix(a.data, e.Data) {
@@ -365,7 +383,7 @@ func (w *world) write(l *life, n, ops, answers int) (written func() []ack) {
 	l.ops.Store(int64(ops))
 	l.answers.Store(int64(answers))
 	for i := range writers {
-		writers[i] = &writer{w: w, l: l, id: i, r: w.rand(100+i, l.n)}
+		writers[i] = &writer{w: w, l: l, id: i, r: w.rand(100+i, l.n), producer: w.producers[i]}
 		wg.Go(writers[i].run) // ended by l.quit
 	}
 	<-l.enough

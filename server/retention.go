@@ -34,7 +34,7 @@ func (r Retention) journal() journal.Retention {
 func (o *Options) journalOptions() (journal.Options, error) {
 	jo := journal.Options{
 		MaxRecord: o.MaxRecord, KeyWindow: o.KeyWindow, ForkDepth: o.MaxForkDepth, MaxStore: o.MaxStore, Logger: o.Logger, Now: o.now,
-		ProducerWindow: o.ProducerWindow, MaxProducers: o.MaxProducers, MaxWaiting: o.MaxWaiting,
+		ProducerWindow: o.ProducerWindow, MaxProducers: o.MaxProducers, MaxWaiting: o.MaxWaiting, Pause: o.SyncPause,
 		Topics: journal.Retention{Age: max(0, orDefault(o.TopicAge, DefaultTopicAge))},
 	}
 	for _, rule := range o.Retention {

@@ -52,10 +52,6 @@ type Options struct {
 	// Negative: not at all, every publish is stored.
 	KeyWindow time.Duration
 
-	// MaxForkDepth is how many sources a fork may have behind each other: each
-	// reader of it looks at all of them. 0: 64. Negative: no limit.
-	MaxForkDepth int
-
 	// ProducerWindow is for how long a stream remembers a producer that sends
 	// nothing. 0: 7 days. Negative: for as long as the stream is there.
 	ProducerWindow time.Duration
@@ -68,6 +64,17 @@ type Options struct {
 	// the store does not keep up, requests beyond it are refused. 0: 64 MiB.
 	// Negative: no bound.
 	MaxWaiting int64
+
+	// SyncPause is how long a record may wait for others to share a sync of the disk
+	// with, counted from the beginning of the sync before, while several publishers
+	// send at their own pace. One that sends its next record once the one before is
+	// answered is not delayed. It is for a store of class disk and needs ConnContext.
+	// 0: 1 ms. Negative: every record is synced as soon as it can be.
+	SyncPause time.Duration
+
+	// MaxForkDepth is how many sources a fork may have behind each other: each
+	// reader of it looks at all of them. 0: 64. Negative: no limit.
+	MaxForkDepth int
 
 	// BodyTimeout is how long a record may take to arrive. 0: 30 seconds.
 	// Negative: for ever.
@@ -219,7 +226,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
-	guard, err := surface.NewGuard(http.HandlerFunc(s.serve), o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +280,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests++
 	s.mu.Unlock()
 	defer s.requestDone()
-	s.guard.ServeHTTP(w, r)
+	if !s.guard.Admit(w, r) {
+		return
+	}
+	// From here and no deeper, since this goroutine may wait there for hours.
+	if rest := s.serve(w, r); rest != nil {
+		rest.Run()
+	}
 }
 
 // ConnContext lets the server take the connections of readers over from the
@@ -295,6 +308,7 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if tcp, ok := under.(*net.TCPConn); ok && s.o.StallTimeout > 0 {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
+	ctx = journal.WithPublisher(ctx)
 	if s.loops == nil {
 		return ctx
 	}
@@ -325,9 +339,10 @@ func (s *Server) closeIdle() {
 	}
 }
 
-// serve answers requests that the guard has let through. It is no http.ServeMux,
-// which would redirect to a path that it has cleaned: a name is taken as it is.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// serve answers requests that the guard has let through, but for the rest, which is to be run, if
+// there is one. It is no http.ServeMux, which would redirect to a path that it has
+// cleaned: a name is taken as it is.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	err := s.Ready()
 	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
@@ -340,14 +355,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
 	case isStream:
-		s.streams.ServeHTTP(w, r)
+		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":
-		s.events.ServeHTTP(w, r)
+		return s.events.Answer(w, r)
 	case r.URL.Path == "/readyz":
 		s.readyz(w, r)
 	default:
 		s.notFound(w, r)
 	}
+	return nil
 }
 
 // Shutdown ends the server gracefully: every reader gets a last block that

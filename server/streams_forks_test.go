@@ -101,6 +101,43 @@ func TestForkForms(t *testing.T) {
 	})
 }
 
+// The same in the forms of the Durable Streams protocol, in answers of a few bytes, and
+// with the last of each chain up to date.
+func TestForkChunks(t *testing.T) {
+	overProtocols(t, server.Options{ReadChunk: 5, LongPollTimeout: -1}, func(t *testing.T, s *service) {
+		s.make("a", "text/plain", "")
+		for i := range 5 {
+			s.add("a", "text/plain", fmt.Sprint("a", i, " "))
+		}
+		s.fork("b", "a")
+		s.add("a", "text/plain", "not ")
+		s.fork("c", "b")
+		for i := range 5 {
+			s.add("b", "text/plain", fmt.Sprint("b", i, " "))
+		}
+		s.fork("d", "b")
+		for name, want := range map[string]string{"b": "a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 ", "c": "a0 a1 a2 a3 a4 ", "d": "a0 a1 a2 a3 a4 b0 b1 b2 b3 b4 "} {
+			got, offset := "", "-1"
+			for range 20 {
+				f := s.fetch("GET", "/streams/"+name+"?offset="+offset, "")
+				if f.status != 200 {
+					t.Fatalf("%s after %s: status %d, %q", name, offset, f.status, f.body)
+				}
+				got, offset = got+f.body, f.header.Get("Stream-Next-Offset")
+				if again := s.fetch("GET", "/streams/"+name+"?offset="+offset+"&live=long-poll", ""); f.header.Get("Stream-Up-To-Date") == "" && (again.status != 200 || again.body == "") {
+					t.Errorf("%s: a poll after %s: status %d, %q", name, offset, again.status, again.body)
+				}
+				if f.header.Get("Stream-Up-To-Date") == "true" {
+					break
+				}
+			}
+			if head := s.fetch("HEAD", "/streams/"+name, "").header.Get("Stream-Next-Offset"); got != want || offset != head {
+				t.Errorf("%s: %q up to %s, want %q up to %s", name, got, offset, want, head)
+			}
+		}
+	})
+}
+
 // A reader that waits for a fork is woken by what is appended to that, and not by its
 // source.
 func TestForkFollowed(t *testing.T) {

@@ -47,6 +47,7 @@ func TestTakeOver(t *testing.T) {
 		{name: "GET", request: get + "\r\n", taken: true},
 		{name: "another request behind it", request: get + "\r\n" + get + "\r\n", taken: true},
 		{name: "NDJSON", request: get + "Accept: application/x-ndjson\r\n\r\n", taken: true},
+		{name: "Durable Streams", request: "GET /streams/a?offset=now&live=sse HTTP/1.1\r\nHost: localhost\r\n\r\n", taken: true},
 		{name: "HTTP/1.0", request: "GET /events?topic=a HTTP/1.0\r\n\r\n"},
 		{name: "HEAD", request: "HEAD /events?topic=a HTTP/1.1\r\nHost: localhost\r\n\r\n"},
 		{name: "a body", request: get + "Content-Length: 3\r\n\r\nabc"},
@@ -87,6 +88,8 @@ func TestTakeOver(t *testing.T) {
 				hs.CloseClientConnections()
 				hs.Close()
 			})
+			publisher := &service{t: t, url: hs.URL, client: hs.Client()}
+			publisher.publish("a", "what was before")
 			c, err := net.Dial("tcp", hs.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +110,7 @@ func TestTakeOver(t *testing.T) {
 				if _, err := lines.ReadString('\n'); err != nil { // so it is being read to
 					t.Fatal(err)
 				}
-				(&service{t: t, url: hs.URL, client: hs.Client()}).publish("a", "here it is")
+				publisher.publish("a", "here it is")
 				for line := ""; !strings.Contains(line, "here it is"); {
 					if line, err = lines.ReadString('\n'); err != nil {
 						t.Fatal(err)
@@ -123,6 +126,19 @@ func TestTakeOver(t *testing.T) {
 
 // tcpUserTimeout is TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
 const tcpUserTimeout = 18
+
+// What comes over one connection is one publisher's, over TLS and without loops too: the
+// journal tells by it whom it may delay.
+func TestConnContextKnowsPublishers(t *testing.T) {
+	for _, loops := range []int{0, -1} {
+		s := start(t, server.Options{Store: memory(t), Loops: loops}, protocols["HTTP/1.1"])
+		c, _ := net.Pipe() // which is nothing to be taken over
+		defer c.Close()
+		if s.srv.ConnContext(t.Context(), c) == t.Context() {
+			t.Errorf("Loops %d: nothing is known of a connection", loops)
+		}
+	}
+}
 
 // A connection is given up by the system when its client has acknowledged nothing for
 // the stall timeout, whatever is on top of it, and whether it can be taken over or not.

@@ -50,12 +50,13 @@ type serveCmd struct {
 	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE"`
 	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
 
-	MaxRecord      byteSize `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
-	MaxForkDepth   int      `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
-	MaxSubscribers int      `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
-	MaxProducers   int      `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
-	MaxWaiting     byteSize `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
-	TailMemory     byteSize `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
+	MaxRecord      byteSize      `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
+	MaxForkDepth   int           `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
+	MaxSubscribers int           `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
+	MaxProducers   int           `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
+	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
+	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms"`
+	TailMemory     byteSize      `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
 }
 
 // Help is shown below the flags.
@@ -151,12 +152,12 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
-		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)),
+		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
 }
 
 // orNone returns what means no limit to an option, for 0.
-func orNone[T int | byteSize](n T) T {
+func orNone[T int | byteSize | time.Duration](n T) T {
 	if n <= 0 {
 		return -1
 	}

@@ -192,8 +192,9 @@ func (j *Journal) do(ctx context.Context, s *stream, t task) (*submission, state
 			if err != nil {
 				return nil, state{}, err
 			}
-			if current && answer != nil && !j.alone && (t.by != nil || t.last) {
-				// A read may lag behind what this sender was told elsewhere.
+			if current && !j.alone && (t.by != nil || t.last) {
+				// A read may lag behind what this sender was told elsewhere, and even
+				// be of an earlier stream of that name.
 				current, err = j.prove(ctx, s, v)
 				if err != nil {
 					return nil, state{}, err

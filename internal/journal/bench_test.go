@@ -142,3 +142,40 @@ func BenchmarkAppendRun(b *testing.B) {
 		return err
 	})
 }
+
+// BenchmarkFork is what a fork costs to make, beside a stream that is none: three
+// commits for one, whatever the source holds.
+func BenchmarkFork(b *testing.B) {
+	for _, d := range benchDrivers {
+		st := d.open(b)
+		j := New(st, Options{})
+		ctx := context.Background()
+		source := Write{Stream: "source"}
+		for range 100 {
+			source.Appends = append(source.Appends, Append{Data: benchData})
+		}
+		if _, _, err := j.Create(ctx, Config{}, source); err != nil {
+			b.Fatal(err)
+		}
+		run := 0
+		for _, callers := range []int{1, 64} {
+			run++
+			b.Run(fmt.Sprintf("%s/create/%d", d.name, callers), func(b *testing.B) {
+				parallel(b, callers, func(_, i int) error {
+					_, _, err := j.Create(ctx, Config{}, Write{Stream: fmt.Sprint("made/", run, "/", b.N, "/", i)})
+					return err
+				})
+			})
+			b.Run(fmt.Sprintf("%s/fork/%d", d.name, callers), func(b *testing.B) {
+				parallel(b, callers, func(_, i int) error {
+					_, _, err := j.Fork(ctx, Fork{Source: "source"}, Config{}, Write{Stream: fmt.Sprint("forked/", run, "/", b.N, "/", i)})
+					return err
+				})
+			})
+		}
+		j.Close()
+		if err := st.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -49,8 +49,8 @@ func (j *Journal) pinSource(ctx context.Context, m *making, id uint64) (bool, er
 	}
 	defer j.release(s)
 	// Nothing is trimmed between the look at what is there and the pin.
-	j.pinning.Lock()
-	defer j.pinning.Unlock()
+	j.pinning.RLock()
+	defer j.pinning.RUnlock()
 	sub, _, err := j.do(ctx, s, task{raw: true, prepare: func(v view) (*submission, error) {
 		info, err := j.info(ctx, s)
 		switch {

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 type submission struct {
 	// Static.
 	stream  *stream
-	version uint64        // of the stream that it is prepared for
 	typ     contentType   // that the records are prepared for
 	tail    string        // the unfinished character that they go on after
 	after   string        // the one that the last of them ends with
@@ -27,6 +25,7 @@ type submission struct {
 	repeats bool          // all records are known to be there, though the stream has ended
 	known   []int         // records that are known to be there and may only be found there
 	whole   bool          // all of it or nothing
+	proof   bool          // it is no use of the stream
 	due     *time.Time    // when the stream is to be due; nil leaves it as it is
 	pending *making       // the fork that is to come, if it makes the stream as one that has gone
 	revive  bool          // that one comes to life
@@ -50,16 +49,14 @@ type submission struct {
 	// Static too: what is rarely there.
 	by         *Producer  // whose request it is; of many records each is one
 	producer   *producer  // what is remembered of it
-	last       uint64     // its sequence with the last record
 	order      string     // the Write.Order
 	sweeps     []string   // producers to be forgotten
 	sweepAgain *time.Time // when to look for more of them
-	proof      bool       // it is no use of the stream
 }
 
 // newSubmission returns one for the state that v is a view of.
 func newSubmission(s *stream, v view) *submission {
-	return &submission{stream: s, version: v.version, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
+	return &submission{stream: s, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
 }
 
 // size returns the bytes of payload.
@@ -94,19 +91,23 @@ type group struct {
 const (
 	maxGroupBytes = 16 << 20
 	recordBytes   = 256
+	maxPaused     = 64 << 10 // of one submission that may wait for others
 )
 
 // submit hands a submission to the loop and waits for its answer, or until ctx
 // ends. Then nothing is submitted that is not already being committed.
 func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.done = make(chan struct{})
+	by := j.publisherOf(ctx)
+	defer j.pause.answers(by)
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return errClosed
 	}
 	cost := int64(sub.size() + len(sub.records)*recordBytes)
-	if n := j.queued.Add(cost); n > cost && n > j.maxWaiting && !sub.raw {
+	n := j.queued.Add(cost)
+	if n > cost && n > j.maxWaiting && !sub.raw {
 		j.queued.Add(-cost)
 		j.mu.Unlock()
 		return errOverloaded
@@ -118,6 +119,8 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.stream.queue = append(sub.stream.queue, sub)
 	j.wait(sub.stream)
 	j.hurry = j.hurry || sub.again
+	// Of much the sync is a small part, and when much waits others are refused.
+	j.pause.arrives(by, !sub.again && cost < maxPaused && n < j.maxWaiting/2)
 	j.mu.Unlock()
 
 	defer j.queued.Add(-cost)
@@ -157,7 +160,7 @@ func (j *Journal) wait(s *stream) {
 
 // loop commits group after group until the journal is closed. While one is
 // being committed the next gathers, so that a store with a slow sync gets
-// large groups and an idle one answers at once; there is no timer.
+// large groups and an idle one answers at once. See pause for the exception.
 func (j *Journal) loop() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -170,15 +173,13 @@ func (j *Journal) loop() {
 			return
 		}
 		if !j.hurry {
-			// Those who were just answered, or are about to submit, get the
-			// processor first: else every other group is a small one. It
-			// costs nothing if there are none.
-			j.mu.Unlock()
-			runtime.Gosched()
-			j.mu.Lock()
+			if j.await(); j.closed {
+				continue
+			}
 		}
 		j.hurry = false
 		g := j.gather()
+		j.pause.begins(len(j.waiting) > 0)
 		if len(g.txs) == 0 {
 			continue
 		}

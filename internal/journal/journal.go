@@ -91,6 +91,13 @@ type Options struct {
 	// DefaultMaxWaiting, negative that there is no bound.
 	MaxWaiting int64
 
+	// Pause is the time from the beginning of one commit to that of the next for which
+	// a record waits for others to share a sync with, in a store of class disk, while
+	// several publishers send at their own pace. Who comes back within half of it after
+	// an answer is not delayed, and neither is what is appended without WithPublisher.
+	// 0 means DefaultPause, negative that there is none.
+	Pause time.Duration
+
 	// ForkDepth is how many sources a fork may have behind each other: whoever
 	// reads it looks at each. 0 means DefaultForkDepth, negative no bound.
 	ForkDepth int
@@ -137,9 +144,10 @@ type Journal struct {
 	tidy    chan struct{} // of capacity 1: something is over its bound
 	running sync.WaitGroup
 
-	// pinning is held while the pins of a stream are changed, and from the look
-	// at them to the trim. It is taken before mu.
-	pinning  sync.Mutex
+	// pinning is held from the look at the pins of a stream to what is done
+	// because there are none, shared by those who only pin: they may go into one
+	// commit. It is taken before mu.
+	pinning  sync.RWMutex
 	unpinned atomic.Bool // since the store was last searched for what may go
 
 	sweeping sync.Mutex // held by Sweep
@@ -160,6 +168,7 @@ type Journal struct {
 	hurry   bool                     // one of them has lost against a rival, and must be quick
 	full    map[string]struct{}      // streams that are over a bound
 	claims  map[string]chan struct{} // of names of forks, closed when they are released
+	pause   pause
 }
 
 var errClosed = leat.Errorf(leat.CodeUnavailable, "the server is stopping").Advise("Repeat the request in a while, with the same key if it has one.")
@@ -202,6 +211,7 @@ func New(st store.Store, o Options) *Journal {
 	}
 	j.idle.older, j.idle.newer = &j.idle, &j.idle
 	j.work.L = &j.mu
+	j.pause.init(st, o.Pause)
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	// The journal owns these goroutines. Close ends them and waits for them.
 	j.running.Go(j.loop)
@@ -233,6 +243,7 @@ func (j *Journal) Close() {
 	j.mu.Lock()
 	j.closed = true
 	j.work.Signal()
+	j.pause.cut()
 	j.mu.Unlock()
 	j.stop()
 	j.running.Wait()

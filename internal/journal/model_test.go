@@ -25,6 +25,9 @@ type lifetime struct {
 	last    time.Time // of the newest entry
 	adopted bool      // it was a topic: what it had lost by then went by other bounds
 	loose   bool      // it may live an eighth longer: who used it last is not known to all
+
+	producers map[string]Producer // the newest request of each
+	closer    *Producer           // that ended it
 }
 
 func (l *lifetime) text() (text string) {
@@ -215,10 +218,24 @@ func (m *model) write(name string) {
 	if m.r.IntN(4) == 0 {
 		w.End, w.Reason = leat.EndError, fmt.Sprint(m.r.IntN(10))
 	}
+	var duplicate bool
+	var refusal leat.Code
+	if l != nil && (len(w.Appends) > 0 || w.End != "") && m.r.IntN(2) == 0 {
+		w.Producer, duplicate, refusal = m.producer(l)
+	}
 	written, err := m.journal().Write(context.Background(), w)
 	switch {
 	case l == nil:
 		m.want("write", err, leat.CodeNotFound)
+	case l.over != "" && w.Producer != nil && l.closer != nil && *w.Producer == *l.closer, l.over == "" && duplicate:
+		if m.want("write again", err, ""); !written.Duplicate || written.Accepted != l.producers[w.Producer.ID] {
+			m.fail("%+v was done, and is %+v, want %+v", w.Producer, written, l.producers[w.Producer.ID])
+		}
+		m.use(l)
+	case l.over != "" && w.Producer != nil:
+		m.want("write", err, leat.CodeEnded)
+	case l.over == "" && refusal != "":
+		m.want("write", err, refusal)
 	case l.over != "" && (len(w.Appends) > 0 || w.End != "" && w.End != l.over):
 		m.want("write", err, leat.CodeEnded)
 	case !good:
@@ -227,13 +244,48 @@ func (m *model) write(name string) {
 		m.want("write", err, "")
 		if l.over == "" && (w.End != "" || len(w.Appends) > 0) {
 			m.add(l, name, w)
+			if w.Producer != nil {
+				l.producers[w.Producer.ID] = *w.Producer
+				if w.End != "" {
+					l.closer = w.Producer
+				}
+			}
 		} else if w.End != "" {
 			m.use(l) // it has ended like that before
 		}
 		if n := int64(len(l.text())); written.End != n {
-			m.fail("written to %d, want %d", written.End, n)
+			m.fail("written to %d, want %d: %+v %+v of %s, %+v", written.End, n, w, w.Producer, name, l)
 		}
 	}
+}
+
+// producer returns a request of a producer, and what is to become of it if the stream
+// is open.
+func (m *model) producer(l *lifetime) (p *Producer, duplicate bool, refusal leat.Code) {
+	if l.producers == nil {
+		l.producers = map[string]Producer{}
+	}
+	id := fmt.Sprint("producer", m.r.IntN(2))
+	newest, known := l.producers[id]
+	p = &Producer{id, newest.Epoch, newest.Seq + uint64(m.r.IntN(3))}
+	if !known || m.r.IntN(4) == 0 {
+		p.Epoch, p.Seq = p.Epoch+uint64(m.r.IntN(3)), uint64(m.r.IntN(4)/3)
+	}
+	if p.Epoch > 0 && m.r.IntN(4) == 0 {
+		p.Epoch--
+	}
+	switch {
+	case !known && p.Seq > 0, known && p.Epoch == newest.Epoch && p.Seq > newest.Seq+1:
+		return p, false, leat.CodeSequenceGap
+	case !known, p.Epoch == newest.Epoch && p.Seq == newest.Seq+1:
+	case p.Epoch < newest.Epoch:
+		return p, false, leat.CodeStaleEpoch
+	case p.Epoch > newest.Epoch && p.Seq > 0:
+		return p, false, leat.CodeInvalidParameter
+	case p.Epoch == newest.Epoch:
+		return p, true, ""
+	}
+	return p, false, ""
 }
 
 func (m *model) append(name string) {
@@ -490,7 +542,7 @@ func TestModel(t *testing.T) {
 			})
 		}
 		for _, what := range []string{"create ", "create again ", "create exists", "append ", "append ended", "append not_found", "append invalid_body",
-			"write ", "write ended", "write not_found", "delete ", "delete not_found", "stat ", "stat not_found", "duplicate", "expired", "trimmed", "dropped"} {
+			"write ", "write again ", "write sequence_gap", "write stale_epoch", "write ended", "write not_found", "delete ", "delete not_found", "stat ", "stat not_found", "duplicate", "expired", "trimmed", "dropped"} {
 			if done[what] == 0 {
 				t.Errorf("%s: %q has never happened: %v", d.name, what, done)
 			}
@@ -525,4 +577,16 @@ func FuzzModel(f *testing.F) {
 			modelRun(t, st, c, d.rivals, seed, 200, map[string]int{})
 		})
 	})
+}
+
+// What a soak has found once: a read that was of an earlier stream of that name made a
+// request a duplicate of what that one had been sent.
+func TestModelFound(t *testing.T) {
+	for _, d := range drivers {
+		if d.name == "foreign" {
+			d.run(t, func(t *testing.T, st store.Store, c *clock) {
+				modelRun(t, st, c, d.rivals, 10542772471840807397, 3000, map[string]int{})
+			})
+		}
+	}
 }

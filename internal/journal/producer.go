@@ -256,7 +256,7 @@ func (j *Journal) prepareRun(s *stream, v view, p *Producer, as []Append, duplic
 	}
 	sub, err := j.prepare(s, v, run)
 	if sub != nil {
-		sub.by, sub.last = p, p.Seq+uint64(len(sub.records)-1)
+		sub.by = p
 		for i := range sub.records {
 			sub.records[i].Key = as[i].Key
 		}

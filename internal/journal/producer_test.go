@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,8 +88,8 @@ func TestProducer(t *testing.T) {
 	}
 }
 
-// writeAll begins Writes one after the other, each once the one before waits, and
-// returns where their answers arrive.
+// writeAll begins Writes one after the other, each once the one before waits or one is
+// answered, and returns where their answers arrive.
 func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer) {
 	for i, w := range ws {
 		answer := make(chan writeAnswer, 1)
@@ -98,7 +99,8 @@ func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer
 			answer <- writeAnswer{written, err}
 		}()
 		answers = append(answers, answer)
-		for queued(j, w.Stream) <= i && len(answer) == 0 {
+		answered := func(a chan writeAnswer) bool { return len(a) > 0 }
+		for queued(j, w.Stream) <= i && !slices.ContainsFunc(answers, answered) {
 			runtime.Gosched()
 		}
 	}
@@ -558,6 +560,35 @@ func TestMaxWaiting(t *testing.T) {
 		must(t, j, text("b", fits))
 		if n := j.queued.Load(); n != 0 {
 			t.Errorf("%d bytes wait of nothing", n)
+		}
+	})
+}
+
+// What a stream that was deleted had of a producer says nothing of the one that is made
+// anew, also where reads may still be of the former.
+func TestProducerOfWhatIsMadeAnew(t *testing.T) {
+	each(t, func(t *testing.T, st store.Store, c *clock) {
+		for round := range 50 {
+			j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
+			create(t, j, Config{ContentType: "text/plain"}, Write{Stream: "a"})
+			w := by("x", 0, 0)
+			w.End = leat.EndComplete
+			got, err := other.Write(context.Background(), w)
+			if leat.CodeOf(err) == leat.CodeNotFound && !st.Abilities().ReadAfterWrite {
+				got, err = j.Write(context.Background(), w) // the other has not heard of it yet
+			}
+			if err != nil || got.Duplicate {
+				t.Fatalf("round %d: %+v, %v", round, got, err)
+			}
+			if n := len(contents(t, st, "a")); n < 2 {
+				t.Fatalf("round %d: %d entries", round, n)
+			}
+			if got := write(t, j, w); !got.Duplicate {
+				t.Fatalf("round %d: stored again", round)
+			}
+			if err := j.Delete(context.Background(), "a"); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -146,8 +146,12 @@ func (j *Journal) loadProducers(ctx context.Context, s *stream, v view, ps []*pr
 // joins notes that a submission of the producer waits to be stored. mu is held.
 func (p *producer) joins(sub *submission, now time.Time) {
 	p.waiting++
-	if !p.hoping || sub.by.Epoch > p.hope.epoch || sub.by.Epoch == p.hope.epoch && sub.last > p.hope.seq {
-		p.hope, p.hoping = accepted{sub.by.Epoch, sub.last, now}, true
+	last := sub.by.Seq
+	if !sub.whole {
+		last += uint64(len(sub.records) - 1) // each is a request
+	}
+	if !p.hoping || sub.by.Epoch > p.hope.epoch || sub.by.Epoch == p.hope.epoch && last > p.hope.seq {
+		p.hope, p.hoping = accepted{sub.by.Epoch, last, now}, true
 	}
 }
 

@@ -285,7 +285,7 @@ func (j *Journal) trim(ctx context.Context, name string) error {
 // has by then lost all that it inherited: the oldest go first.
 func (j *Journal) trimThrough(ctx context.Context, s *stream, v view, through uint64) error {
 	if through > 0 {
-		pinned, err := j.trimUnpinned(ctx, s, v, through)
+		pinned, err := j.trimUnpinned(ctx, s, through)
 		if pinned || err != nil {
 			return err
 		}
@@ -298,20 +298,29 @@ func (j *Journal) trimThrough(ctx context.Context, s *stream, v view, through ui
 	return j.recount(ctx, s)
 }
 
-func (j *Journal) trimUnpinned(ctx context.Context, s *stream, v view, through uint64) (pinned bool, err error) {
+func (j *Journal) trimUnpinned(ctx context.Context, s *stream, through uint64) (pinned bool, err error) {
 	j.pinning.Lock()
 	defer j.pinning.Unlock()
-	now, _, err := j.read(ctx, s)
-	if err != nil || now.pins.Deep > 0 || now.id != v.id {
-		return true, err
+	for range maxLag {
+		v, err := j.know(ctx, s, false)
+		if err != nil {
+			return false, err
+		}
+		current, err := j.current(ctx, s, v)
+		switch {
+		case err != nil:
+			return false, err
+		case !current:
+			continue
+		case v.pins.Deep > 0:
+			return true, nil
+		}
+		return false, j.st.Trim(ctx, s.name, through)
 	}
-	if current, err := j.current(ctx, s, now); err != nil || !current {
-		j.mu.Lock()
-		j.full[s.name] = struct{}{} // it is looked at again
-		j.mu.Unlock()
-		return true, err
-	}
-	return false, j.st.Trim(ctx, s.name, through)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.full[s.name] = struct{}{} // it is looked at again
+	return true, nil
 }
 
 // excess returns the sequence up to which a stream is to be trimmed that holds

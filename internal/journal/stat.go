@@ -122,6 +122,27 @@ func (j *Journal) Continues(m Meta, mark leat.Offset) bool {
 	return loss == store.LossNone && mark.Seq >= m.ID
 }
 
+// Epoch is that of all that is stored from now on.
+func (j *Journal) Epoch() uint64 {
+	es := j.st.Epochs()
+	return es[len(es)-1].Epoch
+}
+
+// Followed reports whether who was sent the stream that m is of in an epoch, up to, not
+// with, a position beyond what there was at first, was sent the bytes that are there: the
+// last of them is of a record that is no younger than the epoch. A younger one has taken
+// the place of one that the store lost.
+func (j *Journal) Followed(ctx context.Context, m Meta, epoch uint64, pos int64) (bool, error) {
+	seq := m.trimmed
+	if pos != m.Start || m.origin != nil {
+		var err error
+		if seq, _, err = j.Seek(ctx, m, pos-1); err != nil && leat.CodeOf(err) != leat.CodeGap {
+			return false, err
+		}
+	}
+	return seq > 0 && j.st.Epochs().Offset(seq).Epoch <= epoch, nil
+}
+
 // Seek returns the record that has a byte of the content of the stream that m is
 // of, and the position of its first byte. It is the end, 0 and 0, if the content
 // does not reach that far. The error has leat.CodeGap if the byte is gone.

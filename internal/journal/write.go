@@ -94,10 +94,25 @@ func (j *Journal) Write(ctx context.Context, w Write) (Written, error) {
 	var was view // that was done already
 	sub, now, err := j.do(ctx, s, task{by: w.Producer, last: w.At != nil, prepare: func(v view) (*submission, error) {
 		was = v
+		if w.At != nil && v.last == 0 && v.id == 0 {
+			// Of a stream that this journal has made it does not know where: that
+			// is the Mark of one that is empty.
+			info, err := j.info(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			if info.Version == v.version {
+				v.id = info.ID
+			}
+		}
 		if done, err := j.settled(v, &w); done || err != nil {
 			return nil, err
 		}
-		return j.prepareWrite(newSubmission(s, v), w)
+		sub := newSubmission(s, v)
+		if sub.by, sub.order = w.Producer, w.Order; w.At != nil {
+			sub.exact = v.version
+		}
+		return j.prepareWrite(sub, w)
 	}})
 	switch {
 	case err != nil:
@@ -213,7 +228,7 @@ func (j *Journal) Create(ctx context.Context, c Config, w Write) (made bool, wri
 		sub.create = &c
 		switch {
 		case v.kept():
-			return nil, errExists(w.Stream, "it was deleted, and is kept for its forks")
+			return nil, errKept(w.Stream)
 		case v.exists() && v.fork != nil && !w.Anew:
 			return nil, errExists(w.Stream, "it is a fork")
 		case !v.exists():
@@ -349,12 +364,6 @@ func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
 		}
 	}
 	sub.keyed = false
-	if w.Producer != nil {
-		sub.by, sub.last = w.Producer, w.Producer.Seq
-	}
-	if sub.order = w.Order; w.At != nil {
-		sub.exact = sub.version
-	}
 	if w.End != "" {
 		sub.records = append(sub.records, leat.Record{
 			Stream: w.Stream, Kind: leat.KindEnd, Type: string(w.End), Data: []byte(w.Reason),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/leat-dev/leat"
 )
@@ -131,4 +132,41 @@ func randomFilter(t *testing.T, rng *rand.Rand) *leat.Filter {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// "100,000 exact and 10,000 pattern feeds that do not match add nothing measurable to an
+// append": it does not look at one of them. Here whoever looked at their filters would
+// panic, and whoever listed something, or looked for waiting readers, would wait for ever.
+func TestAppendTouchesOnlyFeedsThatMatch(t *testing.T) {
+	l := newBench(t)
+	l.joinOthers(t)
+	filters := make(map[*feed]*leat.Filter)
+	for _, fd := range l.feeds {
+		fd.mu.Lock()
+		filters[fd], fd.filter = fd.filter, nil
+	}
+	defer func() {
+		for fd, filter := range filters {
+			fd.filter = filter
+			fd.mu.Unlock()
+		}
+	}()
+	name := l.join(t, silent{}, "hot/x")
+	pattern := l.join(t, silent{}, "hot/*")
+	done := make(chan struct{})
+	go func() { // ends at once, or the test fails
+		defer close(done)
+		for i := range 100 {
+			l.commit(fmt.Sprintf("hot/%d", i))
+			l.commit("hot/x")
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("an append waits for a feed that does not match")
+	}
+	if n, m := len(name.feed.frames), len(pattern.feed.frames); n != 100 || m != 200 {
+		t.Errorf("%d and %d frames are listed, want 100 and 200", n, m)
+	}
 }

@@ -254,6 +254,35 @@ func TestPollTellsAGapOnce(t *testing.T) {
 	})
 }
 
+// A poll that waits is a reader: what comes all at once and is more than the rule for
+// slow readers allows is skipped, and told. One that comes afterwards is not late.
+func TestPollIsSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lag = 3
+		all, err := leat.ParsePattern("**")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := newKit(t, memstore.New(memstore.Options{}), live.SlowRule{Pattern: all, Records: lag, Skip: true})
+		first := k.add("a", text("first"))
+		waiting := k.poll(t.Context(), first, time.Minute)
+		allowed := k.add("a", slices.Repeat([]leat.Record{text("x")}, lag)...)
+		if d := read(t, <-waiting); len(d.Events) != lag || d.Next.Seq != allowed {
+			t.Errorf("as many as the rule allows: %+v", d)
+		}
+		waiting = k.poll(t.Context(), allowed, time.Minute)
+		last := k.add("a", slices.Repeat([]leat.Record{text("y")}, lag+1)...)
+		d := read(t, <-waiting)
+		if len(d.Events) != 1 || d.Next.Seq != last || d.Events[0].Gap["reason"] != "skipped" ||
+			d.Events[0].Gap["asked"] != k.o.Live.Offset(allowed).String() || d.Events[0].Gap["next"] != d.Next.String() || d.Events[0].ID != d.Next {
+			t.Errorf("one more: %+v", d)
+		}
+		if d := read(t, <-k.poll(t.Context(), first, time.Minute)); len(d.Events) != 2*lag+1 {
+			t.Errorf("one that comes afterwards: %+v", d)
+		}
+	})
+}
+
 // What was begun and could not be finished is not in the answer.
 func TestPollAnswersWithWholeLines(t *testing.T) {
 	inBubble(t, func(t *testing.T, k *kit) {

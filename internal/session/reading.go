@@ -88,6 +88,9 @@ type Reading struct {
 	// due. 0: it does not for that.
 	CloseAfter time.Duration
 
+	// Known is an entry that is due before that.
+	Known uint64
+
 	// Head and Tail stand before and behind the frames; a Tail needs a Limit.
 	Head, Tail []byte
 
@@ -200,7 +203,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader, then: then, closeAt: closeAt,
+		Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
@@ -225,42 +228,54 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 // before its end, in a form that cannot say so, is cut. A request with HEAD is
 // answered with the header alone.
 //
-// Stream returns at once if the connection could be given to a loop.
-func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) {
+// What Stream returns is to be run: that is the answer, and closes the reader. It is nil
+// if the request is answered, or its connection was given to a loop.
+func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) *socket.Serving {
 	if h.o.Loops != nil && rd.isLong() && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
-		return
+		return nil
 	}
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
 	if ses == nil {
-		return
+		return nil
 	}
-	defer ses.Close()
 	header(w.Header())
 	w.WriteHeader(rd.status())
 	if r.Method == http.MethodHead {
-		return
+		ses.Close()
+		return nil
 	}
-	reason := h.o.Writer.Serve(r.Context(), socket.Conn{
+	ses.remote = r.RemoteAddr
+	return h.o.Writer.Begin(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
 		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
+		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
-	ses.remote = r.RemoteAddr
-	h.log(ses, reason)
-	switch {
-	case reason == socket.ReasonCut:
-	case reason == socket.ReasonEnded:
-		_, _ = w.Write(rd.Tail) // the client may be gone
-		if !rd.Broken {
+}
+
+// ending returns what ends the answer of a session for a reason.
+func (s *session) ending(w http.ResponseWriter, tail []byte, broken bool) func(socket.Reason) {
+	return func(reason socket.Reason) {
+		defer s.Close()
+		if reason == "" {
+			return // it panicked
+		}
+		s.host.log(s, reason)
+		switch {
+		case reason == socket.ReasonCut:
+		case reason == socket.ReasonEnded:
+			_, _ = w.Write(tail) // the client may be gone
+			if !broken {
+				return
+			}
+		case s.form.Tells():
 			return
 		}
-	case rd.Form.Tells():
-		return
+		Abort(w)
 	}
-	Abort(w)
 }
 
 // Abort ends an answer so that it does not look complete: HTTP/1 without the last

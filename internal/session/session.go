@@ -28,6 +28,7 @@ type session struct {
 	left    int64      // bytes of frames, if limited
 	id      uint64     // the position that the client knows
 	closeAt time.Time  // from when on it ends when nothing is due; zero: never
+	known   uint64     // an entry that is given before that
 	gone    uint64     // the last record that was told as gone
 
 	// Small things together: there is one of these for each reader.
@@ -71,8 +72,9 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
-		// Who waits for a page of history has not come to the head.
-		if atHead := s.After() >= head; atHead && s.late() && s.Between() {
+		// Who waits for a page of history, or for what the follower has yet to
+		// hear of, has not come to the head.
+		if atHead := s.After() >= max(head, s.known); atHead && s.late() && s.Between() {
 			return socket.End
 		}
 		return socket.Idle

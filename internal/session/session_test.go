@@ -38,9 +38,9 @@ func inBubble(t *testing.T, test func(t *testing.T, k *kit)) {
 }
 
 // newKit returns a kit over a store; all of it ends with the test.
-func newKit(t *testing.T, st store.Store) *kit {
+func newKit(t *testing.T, st store.Store, rules ...live.SlowRule) *kit {
 	quiet := slog.New(slog.DiscardHandler)
-	l := live.New(st, render.NewCache(0), live.Options{Logger: quiet})
+	l := live.New(st, render.NewCache(0), live.Options{Logger: quiet, Slow: rules})
 	t.Cleanup(func() {
 		l.Close()
 		st.Close()
@@ -110,7 +110,9 @@ func (k *kit) stream(rd *Reading) *exchange {
 			err, _ := recover().(error)
 			x.end <- err
 		}()
-		k.Stream(w, r, rd, func(http.Header) {})
+		if rest := k.Stream(w, r, rd, func(http.Header) {}); rest != nil {
+			rest.Run()
+		}
 	}()
 	synctest.Wait()
 	return x

@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"errors"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -40,8 +39,9 @@ func NewLoops(o LoopOptions) (*Loops, error) {
 			return nil, err
 		}
 		ls.loops = append(ls.loops, l)
-		// Owned by ls: Close ends and joins it.
+		// Owned by ls: Close ends and joins them.
 		ls.running.Go(l.run)
+		ls.running.Go(l.watch.run)
 	}
 	return ls, nil
 }
@@ -130,13 +130,17 @@ func (c *LoopConn) Wake() {
 // A loop is one goroutine and its connections.
 type loop struct {
 	// Static after construction.
-	epoll, event int // descriptors
-	stall        time.Duration
-	panicked     func(any, []byte)
-	began        time.Time
-	open         atomic.Int64
+	epoll    int // the descriptor
+	watch    *watch
+	stall    time.Duration
+	panicked func(any, []byte)
+	began    time.Time
+	open     atomic.Int64
+	woken    chan struct{} // of capacity 1: ends a sleep
 
 	// Owned by run.
+	alarm   *time.Timer   // ends a sleep
+	due     time.Duration // when it does, since began; 0: it does not
 	conns   map[int32]*LoopConn
 	wheel   wheel
 	scratch scratch
@@ -158,18 +162,17 @@ func newLoop(o LoopOptions) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	w, err := newWatch(epoll)
 	if err != nil {
-		return nil, errors.Join(err, unix.Close(epoll))
+		return nil, err
 	}
-	err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)})
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(event), unix.Close(epoll))
-	}
-	return &loop{
-		epoll: epoll, event: event, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
+	l := &loop{
+		epoll: epoll, watch: w, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
+		woken: make(chan struct{}, 1), alarm: time.NewTimer(time.Hour),
 		conns: make(map[int32]*LoopConn), scratch: newScratch(),
-	}, nil
+	}
+	l.alarm.Stop()
+	return l, nil
 }
 
 // start takes a connection, unless the loop is closed.
@@ -203,8 +206,7 @@ func (l *loop) push(c *LoopConn) {
 func (l *loop) wake() {
 	if l.sleeping {
 		l.sleeping = false
-		one := [8]byte{1}
-		_, _ = unix.Write(l.event, one[:]) // it cannot be full: nobody else counts
+		l.woken <- struct{}{} // there is room: a loop that goes to sleep has emptied it
 	}
 }
 
@@ -227,19 +229,18 @@ func (l *loop) close() {
 	l.wake()
 }
 
-// run serves until the loop is closed. It waits nowhere but in epoll, and never
+// run serves until the loop is closed. It waits nowhere but in sleep, and never
 // for a reader: what a Source has to bring first wakes the connection later.
 func (l *loop) run() {
-	events := make([]unix.EpollEvent, 256)
 	var ready []*LoopConn
 	for {
-		n, err := unix.EpollWait(l.epoll, events, l.patience())
-		if err != nil && err != unix.EINTR {
-			panic(err) // of a descriptor that is our own: somebody has closed it
-		}
+		events := l.sleep()
 		l.now = time.Since(l.began)
-		for _, e := range events[:max(n, 0)] {
-			l.notice(e)
+		if events != nil {
+			for _, e := range events {
+				l.notice(e)
+			}
+			l.watch.taken <- struct{}{}
 		}
 		var closed, stopping bool
 		ready, closed, stopping = l.takeReady(ready)
@@ -274,26 +275,54 @@ func (l *loop) tellLeft() {
 	l.left = nil
 }
 
-// patience returns how long to wait for something to happen, in milliseconds: not
-// at all if a connection is ready, otherwise until the wheel has something.
-func (l *loop) patience() int {
+// sleep returns when there is something to do, with the events of epoll if it is those.
+// They must be given back.
+func (l *loop) sleep() []unix.EpollEvent {
+	if l.busy() {
+		select {
+		case events := <-l.watch.events:
+			return events
+		default:
+			return nil
+		}
+	}
+	// An alarm that comes too early does no harm, and is not set again for each sleep.
+	if wait, ok := l.wheel.wait(time.Since(l.began)); ok {
+		if due := time.Since(l.began) + wait; l.due == 0 || due < l.due {
+			l.due = due
+			l.alarm.Reset(wait)
+		}
+	}
+	select {
+	case <-l.woken:
+	case events := <-l.watch.events:
+		return events
+	case <-l.alarm.C:
+		l.due = 0
+	}
+	return nil
+}
+
+// busy reports whether there is something to do at once. If not, wake ends the sleep
+// that is to follow.
+func (l *loop) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.ready) > 0 || l.closed || l.stopping && (!l.bye || l.left != nil && l.open.Load() == 0) {
-		return 0
+		return true
 	}
 	l.sleeping = true
-	wait, ok := l.wheel.wait(time.Since(l.began))
-	if !ok {
-		return -1
-	}
-	return int((wait + time.Millisecond - 1) / time.Millisecond)
+	return false
 }
 
 func (l *loop) takeReady(ready []*LoopConn) (_ []*LoopConn, closed, stopping bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sleeping = false
+	select {
+	case <-l.woken: // for something else than what ended the sleep
+	default:
+	}
 	l.scratch.spread = l.spread
 	ready, l.ready = l.ready, ready[:0]
 	return ready, l.closed, l.stopping
@@ -301,11 +330,6 @@ func (l *loop) takeReady(ready []*LoopConn) (_ []*LoopConn, closed, stopping boo
 
 // notice takes an event of epoll.
 func (l *loop) notice(e unix.EpollEvent) {
-	if e.Fd == int32(l.event) {
-		var count [8]byte
-		_, _ = unix.Read(l.event, count[:])
-		return
-	}
 	c := l.conns[e.Fd]
 	switch {
 	case c == nil:
@@ -506,6 +530,6 @@ func (l *loop) end() {
 	l.ready = nil
 	l.mu.Unlock()
 	l.tellLeft()
-	_ = unix.Close(l.event)
-	_ = unix.Close(l.epoll)
+	l.alarm.Stop()
+	l.watch.close()
 }

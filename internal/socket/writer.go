@@ -48,10 +48,11 @@ type Writer struct {
 	stall   time.Duration
 	buffers sync.Pool // of *buffer
 
+	stopped context.Context // done when the server stops
+	stop    context.CancelFunc
+
 	mu     sync.Mutex
 	spread time.Duration
-	closed bool
-	done   chan struct{} // closed when the server stops
 }
 
 type buffer struct {
@@ -64,7 +65,8 @@ func NewWriter(o Options) *Writer {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = time.Minute
 	}
-	w := &Writer{stall: o.StallTimeout, done: make(chan struct{})}
+	w := &Writer{stall: o.StallTimeout}
+	w.stopped, w.stop = context.WithCancel(context.Background())
 	w.buffers.New = func() any { return new(buffer) }
 	return w
 }
@@ -75,9 +77,9 @@ func NewWriter(o Options) *Writer {
 func (w *Writer) Shutdown(spread time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.closed {
-		w.closed, w.spread = true, spread
-		close(w.done)
+	if w.stopped.Err() == nil {
+		w.spread = spread
+		w.stop()
 	}
 }
 
@@ -117,12 +119,12 @@ func (b Bell) Wake() {
 func (b Bell) Rung() <-chan struct{} { return b.rung }
 
 // Stopping returns a channel that is closed when the server stops.
-func (w *Writer) Stopping() <-chan struct{} { return w.done }
+func (w *Writer) Stopping() <-chan struct{} { return w.stopped.Done() }
 
 // Answer writes what there is to write at once, each piece within the stall
 // timeout. It returns the reason if it could not.
 func (w *Writer) Answer(o Output, pieces [][]byte) Reason {
-	s := serving{writer: w, Conn: Conn{Output: o}}
+	s := Serving{writer: w, Conn: Conn{Output: o}}
 	for _, p := range pieces {
 		for len(p) > 0 {
 			n := min(len(p), answerSize)
@@ -142,59 +144,102 @@ type Conn struct {
 	Bell      Bell
 	Head      []byte        // sent first
 	Heartbeat time.Duration // the longest silence
+
+	// Done is told why it ended; no reason if serving it panicked. nil: nobody is.
+	Done func(Reason)
 }
 
 // Serve writes to a connection until it ends, and says why. It ends with ctx,
 // which is that of the request.
 func (w *Writer) Serve(ctx context.Context, c Conn) Reason {
-	s := serving{writer: w, Conn: c}
-	if reason := s.send(c.Head, true); reason != "" {
-		return s.because(ctx, reason)
-	}
-	// The timer measures silence only: nothing that is due waits for it.
-	silence := time.NewTimer(c.Heartbeat)
-	defer silence.Stop()
-	for {
-		reason := s.sendDue()
-		if reason == "" && s.stopping() { // whatever else there is to do
-			return s.farewell()
-		}
-		if reason == "" {
-			select {
-			case <-c.Bell.rung:
-			case <-silence.C:
-				reason = s.beat(silence)
-			case <-w.done:
-				return s.farewell()
-			case <-ctx.Done():
-				return ReasonGone
-			}
-		}
-		if reason != "" {
-			return s.because(ctx, reason)
-		}
-	}
+	s := w.Begin(ctx, c)
+	s.Run()
+	return s.reason
 }
 
-// serving is the state of one Serve.
-type serving struct {
+// Begin begins a Serve, before anything is written; Run is the rest of it.
+func (w *Writer) Begin(ctx context.Context, c Conn) *Serving {
+	return &Serving{writer: w, ctx: ctx, Conn: c}
+}
+
+// A Serving is a connection being served. A goroutine keeps the stack that it needed
+// until then for as long as it waits in Run, which may be for hours: so whoever has
+// begun an answer returns its Serving, and the outermost of them runs it.
+type Serving struct {
 	writer *Writer
+	ctx    context.Context // that of the request, whose state this is
 	Conn
+	reason    Reason
 	lastWrite time.Time
+
+	// The timer measures silence only: nothing that is due waits for it.
+	silence          *time.Timer
+	rings            time.Time   // then it rings the bell
+	leaving, closing func() bool // so that these do not any more
 }
 
-// because returns the reason of an end. When a client goes away a write may
-// fail before the request's context ends, or the other way round.
-func (s *serving) because(ctx context.Context, reason Reason) Reason {
-	if reason == ReasonBroken && ctx.Err() != nil {
+// Run is the rest of Serve, and ends with Done. An idle reader waits right here, and for
+// one thing: a frame more on the way, or a select, and its stack has twice the size.
+func (s *Serving) Run() {
+	defer s.end()
+	s.reason = s.start()
+	for s.reason == "" {
+		if s.reason = s.look(); s.reason == "" {
+			<-s.Bell.rung
+		}
+	}
+}
+
+// start has the bell rung when anything happens, and sends the head.
+func (s *Serving) start() Reason {
+	s.rings = time.Now().Add(s.Heartbeat)
+	s.silence = time.AfterFunc(s.Heartbeat, s.Bell.Wake)
+	s.leaving = context.AfterFunc(s.ctx, s.Bell.Wake)
+	s.closing = context.AfterFunc(s.writer.stopped, s.Bell.Wake)
+	head := s.Head
+	s.Head = nil
+	return s.send(head, true)
+}
+
+// end ends Run, also if it panics.
+func (s *Serving) end() {
+	s.silence.Stop()
+	s.leaving()
+	s.closing()
+	// When a client goes away a write may fail before the request's context ends, or
+	// the other way round.
+	if s.reason == ReasonBroken && s.ctx.Err() != nil {
+		s.reason = ReasonGone
+	}
+	if s.Done != nil {
+		s.Done(s.reason)
+	}
+}
+
+// look does what is to be done.
+func (s *Serving) look() Reason {
+	if s.ctx.Err() != nil {
 		return ReasonGone
 	}
-	return reason
+	for {
+		if reason := s.sendDue(); reason != "" {
+			return reason
+		}
+		if s.stopping() { // whatever else there is to do
+			return s.farewell()
+		}
+		if time.Now().Before(s.rings) {
+			return ""
+		}
+		if reason := s.beat(); reason != "" {
+			return reason
+		}
+	}
 }
 
 // farewell ends a connection because the server stops. A client drops a frame
 // that was begun; the block would become part of it.
-func (s *serving) farewell() Reason {
+func (s *Serving) farewell() Reason {
 	if s.Source.Between() {
 		s.send(s.Source.Farewell(s.writer.farewellDelay()), true)
 	}
@@ -202,21 +247,26 @@ func (s *serving) farewell() Reason {
 }
 
 // beat sends a heartbeat if the silence has lasted, and sets the timer anew.
-func (s *serving) beat(silence *time.Timer) Reason {
-	if quiet := time.Since(s.lastWrite); quiet < s.Conn.Heartbeat {
-		silence.Reset(s.Conn.Heartbeat - quiet)
+func (s *Serving) beat() Reason {
+	if quiet := time.Since(s.lastWrite); quiet < s.Heartbeat {
+		s.ringAfter(s.Heartbeat - quiet)
 		return ""
 	}
-	silence.Reset(s.Conn.Heartbeat)
+	s.ringAfter(s.Heartbeat)
 	if !s.Source.Between() {
 		return "" // the rest of a frame is being brought: other bytes would break it
 	}
 	return s.send(s.Source.Heartbeat(), true)
 }
 
+func (s *Serving) ringAfter(d time.Duration) {
+	s.rings = time.Now().Add(d)
+	s.silence.Reset(d)
+}
+
 // sendDue sends all that is due and then flushes. The reason is empty when
 // nothing is due any more.
-func (s *serving) sendDue() Reason {
+func (s *Serving) sendDue() Reason {
 	buf := s.writer.buffers.Get().(*buffer)
 	defer func() {
 		buf.ranges.Reset()
@@ -258,7 +308,7 @@ const tooSlow State = -1
 
 // gather copies what is due into the buffer until it is full, and returns the
 // state of what follows.
-func (s *serving) gather(buf *buffer) (n int, state State) {
+func (s *Serving) gather(buf *buffer) (n int, state State) {
 	for n < len(buf.bytes) {
 		if s.Source.TooSlow() {
 			return n, tooSlow
@@ -278,19 +328,12 @@ func (s *serving) gather(buf *buffer) (n int, state State) {
 }
 
 // stopping reports whether the server stops.
-func (s *serving) stopping() bool {
-	select {
-	case <-s.writer.done:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Serving) stopping() bool { return s.writer.stopped.Err() != nil }
 
 // send writes p and, if flush is set, lets nothing of it and of what was
 // written before be held back. The deadline is for this call alone: HTTP/2
 // resets a stream whose deadline passes while it is idle.
-func (s *serving) send(p []byte, flush bool) Reason {
+func (s *Serving) send(p []byte, flush bool) Reason {
 	if s.writer.stall > 0 {
 		// An Output without deadlines is bounded by its client's patience.
 		_ = s.Output.SetWriteDeadline(time.Now().Add(s.writer.stall))

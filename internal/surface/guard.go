@@ -27,7 +27,6 @@ type GuardOptions struct {
 // name that is not ours (a page that rebinds its name to 127.0.0.1), or from a
 // page of another origin. It answers preflights.
 type Guard struct {
-	next      http.Handler
 	log       *slog.Logger
 	origins   []string
 	anyOrigin bool
@@ -35,9 +34,9 @@ type Guard struct {
 	cross     *http.CrossOriginProtection
 }
 
-// NewGuard returns a Guard before next. An origin that is not one is an error.
-func NewGuard(next http.Handler, log *slog.Logger, o GuardOptions) (*Guard, error) {
-	g := &Guard{next: next, log: log, hosts: o.Hosts, cross: http.NewCrossOriginProtection()}
+// NewGuard returns a Guard. An origin that is not one is an error.
+func NewGuard(log *slog.Logger, o GuardOptions) (*Guard, error) {
+	g := &Guard{log: log, hosts: o.Hosts, cross: http.NewCrossOriginProtection()}
 	for _, origin := range o.CORSOrigins {
 		if origin == "*" {
 			g.anyOrigin = true
@@ -65,26 +64,27 @@ const (
 		"Stream-Fork-Sub-Offset, Stream-Forked-From, Stream-Seq, Stream-TTL"
 )
 
-func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Admit reports whether a request may go on. One that may not is answered.
+func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	if err := g.checkHost(r); err != nil {
 		WriteError(w, r, g.log, err)
-		return
+		return false
 	}
 	allowed := g.allow(w, r)
 	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 		g.preflight(w, allowed)
-		return
+		return false
 	}
 	if !(allowed && g.anyOrigin) {
 		if err := g.cross.Check(r); err != nil {
 			WriteError(w, r, g.log, leat.Errorf(leat.CodeCrossOrigin, "a page of %s may not do this: %w", r.Header.Get("Origin"), err).
 				Advise("Start the server with --cors-origin and that origin to allow it."))
-			return
+			return false
 		}
 	}
-	g.next.ServeHTTP(w, r)
+	return true
 }
 
 // allow sets what CORS asks for, and reports whether the request has an origin

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 )
 
@@ -38,10 +39,11 @@ type Surface struct {
 // New returns a Surface.
 func New(o Options) *Surface { return &Surface{o, o.Host} }
 
-func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Answer answers a request, but for the rest, which is to be run, if there is one.
+func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		s.subscribe(w, r)
+		return s.subscribe(w, r)
 	case http.MethodPost:
 		s.publish(w, r)
 	case http.MethodOptions:
@@ -50,6 +52,7 @@ func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		surface.MethodNotAllowed(w, r, s.o.Logger, methods)
 	}
+	return nil
 }
 
 const methods = "GET, HEAD, OPTIONS, POST"

@@ -4,23 +4,24 @@ import (
 	"net/http"
 
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 )
 
 // subscribe answers GET /events.
-func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) {
+func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	w.Header().Add("Vary", "Accept")
 	sub, err := s.parseSubscription(r)
 	switch {
 	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
-		return
+		return nil
 	case r.Method == http.MethodHead:
 		sub.header(w.Header())
-		return
+		return nil
 	case s.host.Full():
 		s.host.TurnAway(w, r, sub.contentType, session.ErrFull())
-		return
+		return nil
 	}
 	reading, err := s.host.Resolve(r.Context(), sub.ask, sub.filter, sub.form)
 	switch {
@@ -29,8 +30,9 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) {
 	case sub.polls:
 		s.host.Poll(w, r, reading, sub.wait)
 	default:
-		s.host.Stream(w, r, reading, sub.header)
+		return s.host.Stream(w, r, reading, sub.header)
 	}
+	return nil
 }
 
 // header sets the fields of the answer.

@@ -17,14 +17,23 @@ type tag struct {
 	mark       leat.Offset
 	start, end int64
 	over       bool
+
+	// epoch is when the store was opened that gave the tag, if the answer goes on:
+	// its reader has bytes beyond end, and no newer tag. Otherwise it is 0.
+	epoch uint64
 }
 
-func tagOf(m journal.Meta) tag { return tag{m.Mark, m.Start, m.End, m.Over != ""} }
+func tagOf(m journal.Meta) tag {
+	return tag{mark: m.Mark, start: m.Start, end: m.End, over: m.Over != ""}
+}
 
 func (t tag) String() string {
 	text := `"` + t.mark.String() + ":" + strconv.FormatInt(t.start, 10) + ":" + strconv.FormatInt(t.end, 10)
 	if t.over {
 		text += ":c"
+	}
+	if t.epoch > 0 {
+		text += ":" + strconv.FormatUint(t.epoch, 10)
 	}
 	return text + `"`
 }
@@ -35,14 +44,58 @@ func parseTag(text string) (t tag, ok bool) {
 	inner := strings.Trim(text, `"`)
 	inner, t.over = strings.CutSuffix(inner, ":c")
 	parts := strings.Split(inner, ":")
-	if len(parts) != 3 {
+	if len(parts) != 3 && len(parts) != 4 {
 		return t, false
 	}
-	var errs [3]error
+	var errs [4]error
 	t.mark, errs[0] = leat.ParseOffset(parts[0])
 	t.start, errs[1] = strconv.ParseInt(parts[1], 10, 64)
 	t.end, errs[2] = strconv.ParseInt(parts[2], 10, 64)
-	return t, errs == [3]error{} && t.String() == text // in quotation marks, among others
+	if len(parts) == 4 {
+		t.epoch, errs[3] = strconv.ParseUint(parts[3], 10, 64)
+	}
+	return t, errs == [4]error{} && t.String() == text // in quotation marks, among others
+}
+
+// A chunkTag is the entity tag of an answer to an offset: of which stream it is, from
+// where to where it goes, and whether that is the end for good. Nothing between two
+// offsets ever changes.
+type chunkTag struct {
+	id, start, next leat.Offset
+	over            bool
+}
+
+func (t chunkTag) String() string {
+	text := `"` + t.id.String() + ":" + t.start.String() + ":" + t.next.String()
+	if t.over {
+		text += ":c"
+	}
+	return text + `"`
+}
+
+// parseChunkTag reads such a tag.
+func parseChunkTag(text string) (t chunkTag, ok bool) {
+	inner := strings.Trim(text, `"`)
+	inner, t.over = strings.CutSuffix(inner, ":c")
+	parts := strings.Split(inner, ":")
+	if len(parts) != 3 {
+		return t, false
+	}
+	for i, o := range []*leat.Offset{&t.id, &t.start, &t.next} {
+		var err error
+		if *o, err = leat.ParseOffset(parts[i]); err != nil {
+			return t, false
+		}
+	}
+	return t, t.String() == text
+}
+
+// mark is the Mark of a stream that ends where the answer does. See journal.Meta.
+func (t chunkTag) mark() leat.Offset {
+	if t.next.Compare(t.id) < 0 {
+		return t.id
+	}
+	return t.next
 }
 
 // matches reports whether an If-None-Match field names t.

@@ -17,7 +17,10 @@ func FuzzTag(f *testing.F) {
 	f.Add(uint64(1), uint64(1), int64(math.MaxInt64), int64(math.MaxInt64), false, `W/"0000000000000001_0000000000000002:0:1"`)
 	f.Fuzz(func(t *testing.T, epoch, seq uint64, start, end int64, over bool, text string) {
 		const most = 9_999_999_999_999_999
-		in := tag{leat.Offset{Epoch: epoch % most, Seq: seq % most}, start, end, over}
+		in := tag{mark: leat.Offset{Epoch: epoch % most, Seq: seq % most}, start: start, end: end, over: over}
+		if !over {
+			in.epoch = seq
+		}
 		if out, ok := parseTag(in.String()); !ok || out != in {
 			t.Errorf("%s became %+v, %v", in, out, ok)
 		}

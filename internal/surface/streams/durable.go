@@ -12,6 +12,7 @@ import (
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/store"
 )
@@ -103,18 +104,18 @@ type durable struct {
 }
 
 // readDurable answers GET in one of these forms.
-func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Values, name string) (err error) {
+func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Values, name string) (rest *socket.Serving, err error) {
 	d := &durable{Surface: s, w: w, r: r}
 	if d.durableAsk, err = parseDurable(r, q); err != nil {
-		return err
+		return nil, err
 	}
 	for before := (journal.Meta{}); ; {
 		if d.meta, err = s.o.Journal.Stat(r.Context(), name, true); err != nil {
-			return err
+			return nil, err
 		}
 		if d.now && d.live == "" {
 			d.answerNow()
-			return nil
+			return nil, nil
 		}
 		if s.o.Host.Full() {
 			contentType := ""
@@ -122,11 +123,11 @@ func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Valu
 				contentType = surface.EventStream
 			}
 			s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
-			return nil
+			return nil, nil
 		}
 		if err = d.begin(); err == nil {
 			if d.live == liveEvents {
-				err = d.sendEvents()
+				rest, err = d.sendEvents()
 			} else {
 				err = d.answerChunk()
 			}
@@ -134,7 +135,7 @@ func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Valu
 		m := d.meta
 		if leat.CodeOf(err) != leat.CodeGap || !d.fromStart() || m.ID == before.ID && m.Start == before.Start {
 			d.explain(err)
-			return err
+			return rest, err
 		}
 		before = m // perhaps it was trimmed between two looks: then what there is now is the answer
 	}
@@ -180,7 +181,11 @@ func (d *durable) explain(err error) {
 		return
 	}
 	earliest := leat.Offset{} // of another store's offset nothing is known
-	fields := leat.AsError(err).Fields
+	gap := leat.AsError(err).Advise(fieldEarliest + " is the offset with which reading goes on, with what there is; offset=now is its end.")
+	fields := gap.Fields
+	if fields["reason"] == render.ReasonReplaced {
+		fields = nil // there is another stream: all of it is new
+	}
 	if next, ok := fields["next"].(leat.Offset); ok && d.reading.Loss != store.LossForeign {
 		earliest = next
 	}
@@ -248,9 +253,12 @@ func (d *durable) answerChunk() error {
 	case err != nil:
 		return err
 	case c.End.Gone():
-		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name)
+		return leat.Errorf(leat.CodeNotFound, "the stream %q has been removed in this moment", d.meta.Name).
+			Advise("Nothing more of it will come. One of that name that is made anew begins with offset=-1.")
 	case c.End != "" && d.meta.Over == "":
 		d.learnEnd(c.End)
+	case c.End == "" && d.meta.Over != "" && d.next(c) == d.meta.Last:
+		c.End, c.UpToDate = d.meta.Over, true // and it is removed in this moment
 	}
 	var rest *session.Reading
 	if !c.UpToDate && d.o.ReadChunk == 0 {
@@ -325,14 +333,9 @@ func (d *durable) next(c *session.Chunk) leat.Offset {
 	return d.offset
 }
 
-// tag is the entity tag of a chunk: of which stream it is, from where to where it goes,
-// and whether that is the end for good. Nothing between two offsets ever changes.
+// tag is the entity tag of a chunk.
 func (d *durable) tag(next leat.Offset, ended bool) string {
-	text := `"` + d.o.Host.Offset(d.meta.ID).String() + ":" + d.o.Host.Offset(d.reading.Start.After).String() + ":" + next.String()
-	if ended {
-		text += ":c"
-	}
-	return text + `"`
+	return chunkTag{d.o.Host.Offset(d.meta.ID), d.o.Host.Offset(d.reading.Start.After), next, ended}.String()
 }
 
 // caching says for how long a chunk may be given to others. What more will follow, or
@@ -366,11 +369,11 @@ func nextCursor(had string, now time.Time, step uint64) uint64 {
 }
 
 // sendEvents sends the stream as events until it ends.
-func (d *durable) sendEvents() error {
+func (d *durable) sendEvents() (*socket.Serving, error) {
 	rd, m := &d.reading, d.meta
 	if rd.Loss != store.LossNone || !d.fromStart() {
 		if err := d.o.Host.RefuseGap(d.r.Context(), rd); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	control := render.Control{Next: d.offset, Cursor: nextCursor(d.cursor, time.Now(), cursorStep), UpToDate: true}
@@ -390,12 +393,11 @@ func (d *durable) sendEvents() error {
 		// All but the newest entry is not the latest.
 		rd.Form, rd.Then, rd.Start.Until = &render.Durable{Floor: floor}, latest, newest-1
 	}
-	rd.Resumes, rd.CloseAfter = d.seen, d.o.SSECloseAfter
-	d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
+	rd.Resumes, rd.CloseAfter, rd.Known = d.seen, d.o.SSECloseAfter, m.Last.Seq
+	return d.o.Host.Stream(d.w, d.r, rd, func(h http.Header) {
 		surface.StreamHeader(h, surface.EventStream)
 		if m.Kind == leat.KindBinary {
 			h.Set(fieldEncoding, "base64")
 		}
-	})
-	return nil
+	}), nil
 }

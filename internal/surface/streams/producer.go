@@ -64,8 +64,9 @@ func orderOf(h http.Header) (string, error) {
 }
 
 // statesOf returns the offsets that an If-Match asks for, nil if it asks for none. It
-// takes entity tags, of which the state counts and not how much was trimmed of it, and
-// the Stream-Next-Offset of any answer, in quotation marks or without.
+// takes entity tags, of content and of answers to an offset, of which the state counts
+// in which they end and not how much was trimmed of it, and the Stream-Next-Offset of
+// any answer, in quotation marks or without.
 func statesOf(h http.Header) []leat.Offset {
 	fields := h.Values("If-Match")
 	if len(fields) == 0 {
@@ -79,6 +80,8 @@ func statesOf(h http.Header) []leat.Offset {
 		}
 		if t, ok := parseTag(text); ok {
 			at = append(at, t.mark)
+		} else if t, ok := parseChunkTag(text); ok {
+			at = append(at, t.mark())
 		} else if o, err := leat.ParseOffset(strings.Trim(text, `"`)); err == nil {
 			at = append(at, o)
 		}

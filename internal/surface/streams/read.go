@@ -10,43 +10,43 @@ import (
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
-	"github.com/leat-dev/leat/internal/upload"
 )
 
 // read answers GET and HEAD.
-func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, _ *upload.Body) error {
+func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) (*socket.Serving, error) {
 	q, err := surface.ParseQuery(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if isDurable(q) && r.Method == http.MethodGet {
 		return s.readDurable(w, r, q, name)
 	}
 	follow, err := surface.ParseFlag(q, "follow")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.Header().Add("Vary", "Accept")
 	use := r.Method == http.MethodGet
 	for before := (journal.Meta{}); ; use = false {
 		m, gone := s.o.Journal.Stat(r.Context(), name, use)
 		if gone != nil && leat.CodeOf(gone) != leat.CodeNotFound {
-			return gone
+			return nil, gone
 		}
 		form, contentType, err := formOf(r, q, m)
 		switch {
 		case gone != nil && (err != nil || form == nil):
-			return gone
+			return nil, gone
 		case err != nil:
-			return err
+			return nil, err
 		case form != nil:
 			return s.readLive(w, r, q, name, form, contentType, m, gone)
 		}
-		err = s.readContent(w, r, m, follow)
+		rest, err := s.readContent(w, r, m, follow)
 		if leat.CodeOf(err) != leat.CodeGap || m.ID == before.ID && m.Start == before.Start {
 			explain(w.Header(), m, err)
-			return err
+			return rest, err
 		}
 		before = m // perhaps it was trimmed between two looks: then what there is now is the answer
 	}
@@ -93,40 +93,40 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
-func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, m journal.Meta, gone error) error {
+func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, m journal.Meta, gone error) (*socket.Serving, error) {
 	ask, err := session.ParseAsk(r, q, s.o.Heartbeat)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if gone != nil && !ask.Resumes() {
-		return gone
+		return nil, gone
 	}
 	if ask.Lineage, err = s.o.Journal.Lineage(r.Context(), m); err != nil {
-		return err
+		return nil, err
 	}
 	if ask.From == "" {
 		ask.From = "start"
 	}
 	filter, err := leat.ParseFilter(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.Method != http.MethodHead && s.o.Host.Full() {
 		s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
-		return nil
+		return nil, nil
 	}
 	reading, err := s.o.Host.Resolve(r.Context(), ask, filter, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	reading.Gone = gone
-	s.o.Host.Stream(w, r, reading, func(h http.Header) { surface.StreamHeader(h, contentType) })
-	return nil
+	return s.o.Host.Stream(w, r, reading, func(h http.Header) { surface.StreamHeader(h, contentType) }), nil
 }
 
 // content is what is sent of the bytes of a stream.
 type content struct {
 	meta    journal.Meta
+	tag     tag
 	bounds  bounds
 	reading session.Reading
 	ranges  string // the field Accept-Ranges
@@ -134,24 +134,24 @@ type content struct {
 
 // readContent sends the bytes of a stream: all there are, those of a range, or on
 // and on.
-func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) error {
+func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) (*socket.Serving, error) {
 	if m.Kind == leat.KindJSON && follow {
-		return surface.InvalidParameter("follow", "1", "A JSON array has no end to wait for; ask for as=ndjson or as=sse.")
+		return nil, surface.InvalidParameter("follow", "1", "A JSON array has no end to wait for; ask for as=ndjson or as=sse.")
 	}
 	h := w.Header()
 	if !follow && tagOf(m).matches(r.Header.Values("If-None-Match")) {
 		h.Set("ETag", tagOf(m).String())
 		h.Set("Cache-Control", "no-cache")
 		w.WriteHeader(http.StatusNotModified)
-		return nil
+		return nil, nil
 	}
-	c := &content{meta: m}
+	c := &content{meta: m, tag: tagOf(m)}
 	find := s.findBytes
 	if m.Kind == leat.KindJSON {
 		find = s.findElements
 	}
 	if err := find(r, c, follow); err != nil {
-		return err
+		return nil, err
 	}
 	return s.send(w, r, c)
 }
@@ -172,8 +172,17 @@ func explain(h http.Header, m journal.Meta, err error) {
 func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error) {
 	ranges, ifRange := r.Header.Values("Range"), r.Header.Get("If-Range")
 	rng := ""
-	if len(ranges) == 1 && (ifRange == "" || s.continues(c.meta, ifRange)) {
+	if len(ranges) == 1 {
 		rng = ranges[0]
+	}
+	if rng != "" && ifRange != "" {
+		same, err := s.continues(r, c.meta, ifRange, rng)
+		if err != nil {
+			return err
+		}
+		if !same {
+			rng = ""
+		}
 	}
 	if c.bounds, err = boundsOf(c.meta, rng, ifRange != "", follow); err != nil {
 		return err
@@ -182,6 +191,7 @@ func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error
 	c.reading = session.Reading{Form: render.Raw, Limit: c.bounds.end - c.bounds.start, Within: c.bounds.start > 0}
 	if c.bounds.live {
 		c.reading.Limit = 0
+		c.tag.epoch = s.o.Journal.Epoch()
 	}
 	c.reading.Start, err = s.startAt(r, c.meta, c.bounds.start)
 	return err
@@ -189,11 +199,19 @@ func (s *Surface) findBytes(r *http.Request, c *content, follow bool) (err error
 
 // continues reports whether the stream has every byte that it had under the tag in
 // an If-Range, but for those that were trimmed: appending keeps every prefix, so
-// what a later request gets is exactly what comes next. A date never matches:
-// there is none.
-func (s *Surface) continues(m journal.Meta, ifRange string) bool {
+// what a later request gets is exactly what comes next. A range that begins behind
+// these bytes is asked for by who was sent more in one answer: that must be there
+// too. A date never matches: there is none.
+func (s *Surface) continues(r *http.Request, m journal.Meta, ifRange, rng string) (bool, error) {
 	t, ok := parseTag(ifRange)
-	return ok && t.end <= m.End && s.o.Journal.Continues(m, t.mark)
+	if !ok || t.end > m.End || !s.o.Journal.Continues(m, t.mark) {
+		return false, nil
+	}
+	first, _, ok := parseRange(rng)
+	if !ok || first <= t.end {
+		return true, nil
+	}
+	return s.o.Journal.Followed(r.Context(), m, max(t.epoch, t.mark.Epoch), first)
 }
 
 // findElements finds the records of a JSON stream, which are sent as an array.
@@ -243,7 +261,7 @@ func (c *content) status() int {
 // fields sets the fields of the answer.
 func (c *content) fields(h http.Header) {
 	setMeta(h, c.meta)
-	h.Set("ETag", tagOf(c.meta).String())
+	h.Set("ETag", c.tag.String())
 	h.Set("Accept-Ranges", c.ranges)
 	if c.bounds.contentRange == "" && !c.bounds.live {
 		h.Set(fieldUpToDate, "true")
@@ -263,32 +281,31 @@ func (c *content) fields(h http.Header) {
 // send answers with content. One that has no bytes needs no reader, and a request
 // with HEAD neither. A stream that broke off must not look complete: there is no
 // length, and its last byte is followed by no end.
-func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (err error) {
+func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (rest *socket.Serving, err error) {
 	rd := &c.reading
 	switch {
 	case r.Method == http.MethodHead:
 		c.fields(w.Header())
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(c.status())
-		return nil
+		return nil, nil
 	case rd.Limit == 0 && !c.bounds.live:
 		c.header(w)
 		_, _ = w.Write(append(rd.Head, rd.Tail...)) // the client may be gone
 		if c.bounds.broken {
 			session.Abort(w)
 		}
-		return nil
+		return nil, nil
 	case s.o.Host.Full():
 		s.o.Host.TurnAway(w, r, "", session.ErrFull())
-		return nil
+		return nil, nil
 	}
 	if rd.Filter, err = leat.ParseFilter(c.meta.Name); err != nil {
-		return err
+		return nil, err
 	}
 	if rd.Start.Lineage, err = s.o.Journal.Lineage(r.Context(), c.meta); err != nil {
-		return err
+		return nil, err
 	}
 	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()
-	s.o.Host.Stream(w, r, rd, c.fields)
-	return nil
+	return s.o.Host.Stream(w, r, rd, c.fields), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/session"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/upload"
@@ -74,20 +75,23 @@ func (s *Surface) Name(path string) (name string, ok bool) {
 
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
-func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Answer answers a request, but for the rest, which is to be run, if there is one.
+func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin") // X-Content-Type-Options is the guard's
 	in := upload.NewBody(w, r, s.o.BodyTimeout)
-	if err := s.answer(w, r, in); err != nil {
+	rest, err := s.answer(w, r, in)
+	if err != nil {
 		in.Leave()
 		surface.WriteError(w, r, s.o.Logger, err)
 	}
+	return rest
 }
 
-// answer answers a request, or returns why it cannot be done.
-func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body) error {
-	handle := s.read
+// answer answers a request but for the rest, or returns why it cannot be done.
+func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body) (*socket.Serving, error) {
+	var handle func(http.ResponseWriter, *http.Request, string, *upload.Body) error
 	switch r.Method {
-	case http.MethodGet, http.MethodHead:
+	case http.MethodGet, http.MethodHead: // read
 	case http.MethodPost:
 		handle = s.append
 	case http.MethodPut:
@@ -97,24 +101,27 @@ func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body
 	case http.MethodOptions:
 		w.Header().Set("Allow", methods)
 		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return nil, nil
 	default:
 		in.Leave()
 		surface.MethodNotAllowed(w, r, s.o.Logger, methods)
-		return nil
+		return nil, nil
 	}
 	name, _ := s.Name(r.URL.Path)
-	if name == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		return s.list(w, r)
+	if name == "" && handle == nil {
+		return nil, s.list(w, r)
 	}
 	if rest, ok := strings.CutPrefix(name, controlPrefix); ok && s.o.Subscriptions != nil {
 		s.control(w, r, rest, in)
-		return nil
+		return nil, nil
 	}
 	if err := leat.CheckName(name); err != nil {
-		return err
+		return nil, err
 	}
-	return handle(w, r, name, in)
+	if handle == nil {
+		return s.read(w, r, name)
+	}
+	return nil, handle(w, r, name, in)
 }
 
 // remove answers DELETE.

@@ -277,7 +277,11 @@ func (u *uploading) write(w http.ResponseWriter, appends []journal.Append) error
 func (u *uploading) writeAll(w http.ResponseWriter, write journal.Write) error {
 	write.Stream, write.End, write.Reason = u.name, u.end.state, u.end.reason
 	write.Producer, write.Order, write.At = u.producer, u.order, u.at
-	written, err := u.s.o.Journal.Write(u.r.Context(), write)
+	ctx := u.r.Context()
+	if write.Wrong != nil {
+		ctx = context.WithoutCancel(ctx) // which has ended with a body that was late or broke off
+	}
+	written, err := u.s.o.Journal.Write(ctx, write)
 	if err != nil {
 		return err
 	}
