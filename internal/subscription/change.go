@@ -34,6 +34,12 @@ func (m *Manager) update(ctx context.Context, s *sub, f func(*change) error) err
 	}
 	defer s.turn.give()
 	newest := m.alone
+	if s.stale {
+		if err := m.reread(ctx, s, m.readNewest, 0); err != nil {
+			return err
+		}
+		s.stale, newest = false, true
+	}
 	for range maxTries {
 		m.mu.Lock()
 		if s.gone {
@@ -63,6 +69,10 @@ func (m *Manager) update(ctx context.Context, s *sub, f func(*change) error) err
 			return nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
+			s.stale = true
+			m.mu.Lock()
+			m.putOff(s)
+			m.mu.Unlock()
 			return err
 		}
 		if err := m.reread(ctx, s, m.read, s.version+1); err != nil {
@@ -75,12 +85,16 @@ func (m *Manager) update(ctx context.Context, s *sub, f func(*change) error) err
 // reread reads a subscription that others may have changed, or removed.
 func (m *Manager) reread(ctx context.Context, s *sub, read func(context.Context, *sub, uint64) (bool, error), least uint64) error {
 	there, err := read(ctx, s, least)
-	if err != nil || there {
+	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.leave(s)
+	if there {
+		m.rouse(s)
+	} else {
+		m.leave(s)
+	}
 	return nil
 }
 

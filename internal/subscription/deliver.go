@@ -224,9 +224,6 @@ func (m *Manager) conclude(l *letter, failure error) error {
 	if m.ctx.Err() != nil {
 		return nil // it is delivered again when the store is opened again
 	}
-	m.mu.Lock()
-	l.s.sending = false
-	m.mu.Unlock()
 	err := m.update(m.ctx, l.s, func(c *change) error {
 		if c.wake.ID != l.wake.ID {
 			return nil // it is over
@@ -256,6 +253,7 @@ func (m *Manager) conclude(l *letter, failure error) error {
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	l.s.sending = false // not before it is stored that it was sent
 	if l.s.gone {
 		return nil
 	}

@@ -219,6 +219,11 @@ func (m *Manager) retry(s *sub, what string, err error) {
 		return
 	}
 	m.log.Warn(what+" failed, and is tried again", "subscription", s.id, "err", err)
+	m.putOff(s)
+}
+
+// putOff has a subscription looked at again in a second. mu is held.
+func (m *Manager) putOff(s *sub) {
 	s.again = m.now().Add(time.Second)
 	m.schedule(s)
 }

@@ -80,11 +80,11 @@ func (m *Manager) load(ctx context.Context) error {
 	return nil
 }
 
-// readNewest is read for who knows nothing of the subscription yet. A store whose answers
-// lag is asked for a Tx that changes nothing: it is stored if there is nothing newer.
+// readNewest is read for who does not know what the newest is. A store whose answers lag,
+// or that may be about to store something, is asked for a Tx that changes nothing: it is stored if there is nothing newer.
 func (m *Manager) readNewest(ctx context.Context, s *sub, least uint64) (there bool, err error) {
 	for range maxTries {
-		if there, err = m.read(ctx, s, least); err != nil || !there || m.alone {
+		if there, err = m.read(ctx, s, least); err != nil || !there || m.alone && !s.stale {
 			return there, err
 		}
 		s.version, err = commit(ctx, m.st, store.Tx{Stream: s.stream, Version: s.version, ContentType: stateType})

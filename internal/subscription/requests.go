@@ -117,7 +117,7 @@ func (m *Manager) make(ctx context.Context, s *sub, doc document, streams []stri
 		return false, err
 	}
 	if s.doc.Type != "" {
-		return false, nil
+		return false, m.linkMatches(ctx, s, false) // to what was made since
 	}
 	g, err := parseGlob(doc.Pattern)
 	if err != nil {

@@ -138,13 +138,18 @@ func TestKilledBeforeDelivery(t *testing.T) {
 type failing struct {
 	store.Store
 	left atomic.Int64
+	mute atomic.Bool // what it does it does not tell
 }
 
 func (f *failing) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, error) {
 	if f.left.Add(-1) < 0 {
 		return nil, leat.Errorf(leat.CodeStoreFailed, "killed")
 	}
-	return f.Store.Commit(ctx, txs)
+	results, err := f.Store.Commit(ctx, txs)
+	if f.mute.Load() {
+		return nil, context.Canceled
+	}
+	return results, err
 }
 
 // Wherever the end comes within an acknowledgement of many streams and the wake behind
@@ -268,6 +273,47 @@ func TestTwoManagers(t *testing.T) {
 			if _, err := m.Report(background, "s", PullWake, one.report(true, Ack{"a", tail})); err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}
+		}
+	})
+}
+
+// A claim that was stored, though nobody was told, ends with its lease, and the wake that
+// follows is announced.
+func TestAnswerThatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &failing{Store: memstore.New(memstore.Options{})}
+		f.left.Store(1 << 40)
+		w := newWorld(t, Options{}, f)
+		defer w.close()
+		w.put("wakes")
+		w.create("s", pullWake("a"))
+		w.put("a", "1")
+		if n := len(w.wakes()); n != 1 {
+			t.Fatalf("%d wakes were announced", n)
+		}
+		f.mute.Store(true)
+		if _, err := w.m.Claim(background, "s", "one"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("the claim: %v", err)
+		}
+		f.mute.Store(false)
+		time.Sleep(3 * time.Second)
+		if n := len(w.wakes()); n != 2 {
+			t.Errorf("%d wakes were announced after the lease, want 2", n)
+		}
+		// A subscription that was made, though nobody was told, is there when it is made
+		// again, with what came in between.
+		f.mute.Store(true)
+		if _, _, err := w.m.Create(background, "other", "", webhook("b/*")); err == nil {
+			t.Fatal("it was made")
+		}
+		f.mute.Store(false)
+		w.put("b/c", "1")
+		w.none("it is not there yet")
+		if _, made, err := w.m.Create(background, "other", "", webhook("b/*")); made || err != nil {
+			t.Fatalf("made again: made %v, %v", made, err)
+		}
+		if n := w.one(); !n.Streams[0].Pending {
+			t.Errorf("the streams are %+v", n.Streams)
 		}
 	})
 }

@@ -23,13 +23,14 @@ const (
 )
 
 // A sub is a subscription. Its fields are guarded by the Manager's mu, but for those
-// above turn, which are static, and version, which is for the holder of turn.
+// above turn, which are static, and the two below it, which are for the holder of turn.
 type sub struct {
 	id     string
 	stream string // where the store keeps it
 
 	turn    turn // taken to change and store it
 	version uint64
+	stale   bool // it is not known whether the last change was stored
 
 	made uint64 // the ID of stream, for tokens
 	doc  document

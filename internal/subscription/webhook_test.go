@@ -108,7 +108,7 @@ func TestDoneAcknowledgesWhatWasTold(t *testing.T) {
 		first := w.put("a", "1")
 		got := w.receiver.take()
 		if len(got) != 2 || got[0].Streams[0].Tail != first || got[1].Streams[0].Acked != first || got[1].Streams[0].Tail != second {
-			w.t.Fatalf("%+v, want one notice up to %s and one up to %s", got, first, second)
+			w.t.Fatalf("%d notices, of %+v; want one up to %s and one up to %s", len(got), got[len(got)-1].notice, first, second)
 		}
 		if got := w.acked("s", "a"); got != second {
 			w.t.Errorf("acknowledged up to %s, want %s", got, second)
