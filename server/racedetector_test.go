@@ -1,5 +1,5 @@
-//go:build race
+//go:build race && linux
 
-package server_test_test
+package server_test
 
 func init() { raceDetector = true }
