@@ -168,6 +168,7 @@ func (c *collecting) replaced() error {
 // Answer answers a request with what was collected: the header is written by now.
 func (h *Host) Answer(w http.ResponseWriter, pieces [][]byte) {
 	if reason := h.o.Writer.Answer(surface.NewOutput(w), pieces); reason != "" {
+		h.o.Logger.Debug("answer was cut", "reason", reason)
 		Abort(w)
 	}
 }
