@@ -617,8 +617,9 @@ func TestLoopGoroutinesAndDescriptors(t *testing.T) {
 	if n := descriptors(t); n > fds {
 		t.Errorf("%d descriptors before, %d after", fds, n)
 	}
-	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines before, %d after", goroutines, n)
+	// One that has said that it is done is there for a moment more.
+	for runtime.NumGoroutine() > goroutines {
+		runtime.Gosched()
 	}
 }
 
