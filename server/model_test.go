@@ -19,7 +19,7 @@ import (
 // What each of them does follows from the seed; what they meet does not. A failure
 // names the seed, and LEAT_MODEL_SEED repeats it.
 func TestModel(t *testing.T) {
-	for _, class := range []store.Class{store.ClassMemory, store.ClassOS, store.ClassDisk} {
+	for _, class := range []store.Class{store.ClassMemory, classForeign, store.ClassOS, store.ClassDisk} {
 		t.Run(string(class), func(t *testing.T) {
 			worlds, lives, ops := 1, 6, 70
 			if os.Getenv("LEAT_SOAK") == "1" {
@@ -112,7 +112,7 @@ func (w *world) run(lives, ops int) {
 		w.checkOnce()
 		w.checkForks()
 		w.t.Logf("life %d, %s: %d entries, %d answers", l.n, how, entries, segments)
-		if w.class == store.ClassMemory {
+		if w.forgets() {
 			w.truth = truth{gens: make(map[string][]*content)}
 			w.truth.ticks.Store(1)
 			w.seen, w.forked = make(map[leat.Offset]string), nil

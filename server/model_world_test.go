@@ -20,6 +20,7 @@ import (
 	"github.com/leat-dev/leat/store"
 	"github.com/leat-dev/leat/store/memstore"
 	"github.com/leat-dev/leat/store/pebblestore"
+	"github.com/leat-dev/leat/store/storetest"
 )
 
 // A world is a store with its truth, and the servers that serve it one after the
@@ -93,7 +94,7 @@ func newWorld(t *testing.T, class store.Class, seed uint64) *world {
 	w.truth.ticks.Store(1)
 	w.changed = sync.NewCond(&w.mu)
 	w.clock.Store(time.Now().UnixMicro())
-	if class != store.ClassMemory {
+	if !w.forgets() {
 		w.disk = vfs.NewCrashableMem()
 	}
 	return w
@@ -114,9 +115,21 @@ func (w *world) rand(actor, life int) *rand.Rand {
 // now is the clock of all: it moves when somebody looks, and when it is set.
 func (w *world) now() time.Time { return time.UnixMicro(w.clock.Add(1)) }
 
+// classForeign is memory as one node of a cluster would show it: a second writer makes
+// conflicts and holes, and reads of the log stop short. It does not lag: what the model
+// was told it asks for at once.
+const classForeign store.Class = "foreign"
+
+// forgets reports whether nothing is left of a life in the next one.
+func (w *world) forgets() bool { return w.class == store.ClassMemory || w.class == classForeign }
+
 func (w *world) open() store.Store {
-	if w.class == store.ClassMemory {
-		return memstore.New(memstore.Options{Now: w.now})
+	if w.forgets() {
+		st := store.Store(memstore.New(memstore.Options{Now: w.now}))
+		if w.class == classForeign {
+			st = storetest.Foreign(st, storetest.ForeignOptions{Seed: w.seed, Lag: -1, MaxTxRecords: -1, ShortReads: true, Reverse: true})
+		}
+		return st
 	}
 	st, err := pebblestore.Open("data", pebblestore.Options{
 		Durability: w.class, FS: w.disk, Now: w.now, Logger: slog.New(slog.DiscardHandler),
