@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"cmp"
 	"runtime"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ type client struct {
 	bell bell
 	out  frame.Ranges
 	text strings.Builder
+	most int // bytes that want looks at together, about; 0: 64 KiB
 }
 
 func join(t testing.TB, l *live.Live, f *leat.Filter, enc frame.Encoding, at live.Start) *client {
@@ -118,7 +120,7 @@ func textOf(records ...leat.Record) string {
 func (c *client) wantText(want string) {
 	c.t.Helper()
 	for want != "" {
-		if state := c.wait(1 << 16); state != live.Due {
+		if state := c.wait(cmp.Or(c.most, 1<<16)); state != live.Due {
 			c.t.Fatalf("state %v (%v), want Due with %.200q", state, c.Err(), want)
 		}
 		rest, ok := strings.CutPrefix(want, c.peeked())

@@ -19,6 +19,7 @@ type queue struct {
 type want struct {
 	feed        *feed
 	after, upTo uint64
+	bytes       int // of payload, about
 	lost        *removals
 }
 
@@ -54,12 +55,16 @@ func (q *queue) close() {
 
 // requestPage asks the fillers for the page that follows a position. The
 // caller holds the feed's mu and waits in atHole.
-func (l *Live) requestPage(fd *feed, after, upTo uint64) {
+func (l *Live) requestPage(fd *feed, after, upTo uint64, bytes int) {
 	if !fd.filling {
 		fd.filling = true
-		l.fills.put(want{fd, after, upTo, fd.lost})
+		l.fills.put(want{fd, after, upTo, bytes, fd.lost})
 	}
 }
+
+// aheadPages is how many pages make one that is read ahead: each costs two goroutines
+// that wait for each other.
+const aheadPages = 4
 
 // readAhead asks for the page behind p, which a reader has begun, if p itself was
 // reached from the page before: who reads on and on is not to wait at each page until
@@ -75,7 +80,7 @@ func (l *Live) readAhead(fd *feed, p *page) {
 		return
 	}
 	if next, upTo := fd.pageAt(p.through, fd.after); next == nil {
-		l.requestPage(fd, p.through, upTo)
+		l.requestPage(fd, p.through, upTo, aheadPages*l.pageBytes)
 	}
 }
 

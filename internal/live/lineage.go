@@ -11,9 +11,9 @@ import (
 // then what passes the filter.
 func (l *Live) readBatch(w want) (store.Batch, error) {
 	if of := w.feed.lineage; w.after < of.Through() {
-		return of.Read(l.ctx, l.store, w.after, w.upTo, l.pageBytes)
+		return of.Read(l.ctx, l.store, w.after, w.upTo, w.bytes)
 	}
-	return l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, l.pageBytes)
+	return l.store.ReadLog(l.ctx, w.feed.filter, w.after, w.upTo, w.bytes)
 }
 
 // disinherit takes out of a page what a fork no longer has. What is inherited stays

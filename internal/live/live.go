@@ -41,7 +41,8 @@ type Renderer interface {
 // Options are the settings of a Live. The zero value works.
 type Options struct {
 	// PageBytes is how much payload a page of history holds; a larger
-	// record has a page of its own. 0 means 256 KiB.
+	// record has a page of its own. What is read ahead is four of these in one.
+	// 0 means 256 KiB.
 	PageBytes int
 
 	// Fillers is the number of goroutines that read history from the

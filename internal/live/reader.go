@@ -258,7 +258,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 			}
 			p, upTo := fd.pageAt(r.after, max(fd.after, r.floor))
 			if p == nil {
-				r.live.requestPage(fd, r.after, upTo)
+				r.live.requestPage(fd, r.after, upTo, r.live.pageBytes)
 				fd.wait(&fd.atHole, r)
 				return Idle
 			}
