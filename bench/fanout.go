@@ -88,10 +88,7 @@ func idle(s *server, readers int) (r result, err error) {
 // fullSpeed publishes as fast as readers get it: four publishers, and no more than
 // about 32 events that not all readers have, so that nobody wins by queueing.
 func fullSpeed(s *server, readers int, d time.Duration) (r result, err error) {
-	if err := s.make("a"); err != nil {
-		return r, err
-	}
-	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
+	l, err := ofOneTopic(s, readers)
 	if err != nil {
 		return r, err
 	}
@@ -102,12 +99,17 @@ func fullSpeed(s *server, readers int, d time.Duration) (r result, err error) {
 	return measure(s, l, p, d)
 }
 
+// ofOneTopic connects readers of the topic a, from now on.
+func ofOneTopic(s *server, readers int) (*load, error) {
+	if err := s.make("a"); err != nil {
+		return nil, err
+	}
+	return newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
+}
+
 // paced publishes at a rate.
 func paced(s *server, readers int, rate float64, d time.Duration) (r result, err error) {
-	if err := s.make("a"); err != nil {
-		return r, err
-	}
-	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
+	l, err := ofOneTopic(s, readers)
 	if err != nil {
 		return r, err
 	}

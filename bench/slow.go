@@ -41,7 +41,7 @@ const fillBytes, fillRecord = 1 << 20, 64 << 10
 // the same topic and take nothing, and without them again.
 func besideStalled(s *server, stalled, readers int, rate float64) (r result, err error) {
 	const phase = 4 * time.Second
-	l, err := newLoad(s, readers, func(int) string { return s.subscribe("a", false) })
+	l, err := ofOneTopic(s, readers)
 	if err != nil {
 		return r, err
 	}
