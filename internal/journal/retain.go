@@ -329,21 +329,20 @@ func (j *Journal) trimUnpinned(ctx context.Context, s *stream, through uint64) (
 func (j *Journal) excess(ctx context.Context, v view, info store.Info, records, bytes int64) (through uint64, err error) {
 	r := j.retention(info.Name, v.config)
 	over := func() bool { return r.Records > 0 && records > r.Records || r.Bytes > 0 && bytes > r.Bytes }
-	start := info.End - bytes
 	var oldest *leat.Record
 	for after, end := info.Trimmed, contentEnd(v); over() && after < end; {
 		b, err := j.st.ReadStream(ctx, info.Name, after, end, readBytes)
 		if err != nil {
 			return 0, err
 		}
+		if others, err := j.trimmedByOthers(ctx, info, b.Order); others || err != nil {
+			j.mu.Lock()
+			j.full[info.Name] = struct{}{} // to be counted anew
+			j.mu.Unlock()
+			return 0, err
+		}
 		for i := range b.Records {
 			switch rec := &b.Records[i]; {
-			case oldest == nil && rec.Pos != start:
-				// Another process has trimmed it since it was counted.
-				j.mu.Lock()
-				j.full[info.Name] = struct{}{}
-				j.mu.Unlock()
-				return 0, nil
 			case oldest != nil && over():
 				through = oldest.Offset.Seq
 				records--
@@ -359,6 +358,21 @@ func (j *Journal) excess(ctx context.Context, v view, info store.Info, records, 
 		after = b.Next
 	}
 	return through, nil
+}
+
+// trimmedByOthers reports whether a stream has lost records since it was counted and
+// by when it was read. The position of what is read does not tell: a record may have no
+// bytes.
+func (j *Journal) trimmedByOthers(ctx context.Context, info store.Info, read uint64) (bool, error) {
+	if j.alone {
+		return false, nil
+	}
+	filter, err := leat.ParseFilter(info.Name)
+	if err != nil {
+		return false, err
+	}
+	removed, err := j.st.Removed(ctx, filter, max(info.Trimmed, info.ID-1), 0, read)
+	return len(removed) > 0, err
 }
 
 // recount takes notice of what is retained of a stream.

@@ -237,6 +237,15 @@ var table = []Mutant{
 		Run:     "^TestSweepIsNoUse$",
 	},
 	{
+		Name:    "trimmed-by-others-unseen",
+		Why:     "two processes that trim one stream remove no more than one would",
+		File:    "internal/journal/retain.go",
+		Old:     "return len(removed) > 0, err",
+		New:     "return len(removed) < 0, err",
+		Package: "./internal/journal",
+		Run:     "^TestTwoTrim$",
+	},
+	{
 		Name:    "end-trimmed",
 		Why:     "the end of a stream and its newest record are never removed by a bound",
 		File:    "internal/journal/retain.go",
