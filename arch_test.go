@@ -88,12 +88,13 @@ var thirdParty = []rule{
 	{"leat/store/pebblestore", []string{"github.com/cockroachdb/pebble/v2"}, "one driver, one engine"},
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
+	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }
 
 // testModules may be imported by any test. Stages are tested over the durable
 // store on a file system in memory.
-var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs"}
+var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs", "github.com/coder/websocket"}
 
 func TestImports(t *testing.T) {
 	pkgs := loadPackages(t)

@@ -78,13 +78,25 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if !(allowed && g.anyOrigin) {
-		if err := g.cross.Check(r); err != nil {
+		if err := g.checkOrigin(r); err != nil {
 			WriteError(w, r, g.log, leat.Errorf(leat.CodeCrossOrigin, "a page of %s may not do this: %w", r.Header.Get("Origin"), err).
 				Advise("Start the server with --cors-origin and that origin to allow it."))
 			return false
 		}
 	}
 	return true
+}
+
+// checkOrigin returns an error for what a page of another origin may not do. It may send
+// a GET whose answer it cannot read; but it can read a WebSocket, to which CORS does not
+// apply.
+func (g *Guard) checkOrigin(r *http.Request) error {
+	if AsksWebSocket(r) {
+		unsafe := *r
+		unsafe.Method = http.MethodPost
+		r = &unsafe
+	}
+	return g.cross.Check(r)
 }
 
 // allow sets what CORS asks for, and reports whether the request has an origin
