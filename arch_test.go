@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket", "leat/internal/subscription"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
-	{"leat/store", "leat/sse", "leat/internal/frame"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire"},
 	{"leat"},
 }
 
@@ -78,6 +78,8 @@ var forbidden = []rule{
 		"a subscription says that there is something to read, and reads nothing"},
 	{"leat/internal/socket", []string{"leat/internal/ingest", "leat/internal/live", "leat/internal/journal", "leat/internal/render", "leat/store", "leat/sse"},
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
+	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
+		"a wire has bytes, and nothing that they mean"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
 }
