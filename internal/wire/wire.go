@@ -50,6 +50,7 @@ type Recorder struct {
 	number uint64        // of the newest piece
 	more   chan struct{} // closed and replaced with each piece
 	stall  time.Time     // until then nothing is written
+	closed bool
 }
 
 // NewRecorder returns a Recorder that takes the time from now.
@@ -82,15 +83,19 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // After returns the pieces after the one with a number, as many as are kept, and waits
 // for one if there is none. A number that the next piece does not follow says that some
-// are gone. The error is that of ctx.
+// are gone. The error is that of ctx, or net.ErrClosed after Close.
 func (r *Recorder) After(ctx context.Context, number uint64) ([]Piece, error) {
 	for {
 		r.mu.Lock()
 		new := min(r.number-min(number, r.number), uint64(len(r.pieces)))
 		pieces, more := r.pieces[uint64(len(r.pieces))-new:], r.more
 		pieces = append([]Piece(nil), pieces...)
+		closed := r.closed
 		r.mu.Unlock()
-		if len(pieces) > 0 {
+		switch {
+		case closed:
+			return nil, net.ErrClosed
+		case len(pieces) > 0:
 			return pieces, nil
 		}
 		select {
@@ -130,7 +135,17 @@ func (r *Recorder) Cut() int {
 func (r *Recorder) Stall(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stall = r.now().Add(d)
+	if !r.closed {
+		r.stall = r.now().Add(d)
+	}
+	r.wake()
+}
+
+// Close ends a stall, and every After. The connections stay.
+func (r *Recorder) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed, r.stall = true, time.Time{}
 	r.wake()
 }
 

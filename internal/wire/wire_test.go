@@ -94,6 +94,10 @@ func TestAfterWaits(t *testing.T) {
 	if _, err := r.After(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	r.Close()
+	if _, err := r.After(t.Context(), 0); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
 }
 
 // What is kept is bounded, and who is late sees by the numbers that some is gone.
@@ -174,6 +178,13 @@ func TestStall(t *testing.T) {
 		if d := write(); d != time.Second {
 			t.Errorf("a connection that was closed waited for %v", d)
 		}
+		r.Close()
+		r.Stall(time.Hour)
+		if d := write(); d != 0 {
+			t.Errorf("after Close: %v", d)
+		}
+		r = NewRecorder(time.Now)
+		r.Stall(time.Hour)
 		other, peer := net.Pipe()
 		defer peer.Close()
 		e := &Conn{Conn: other, recorder: r, ID: 2, ended: make(chan struct{})}
