@@ -48,6 +48,15 @@ var table = []Mutant{
 		Run:     "^TestGlance$",
 	},
 	{
+		Name:    "trim-inside-what-is-inherited",
+		Why:     "what a fork has of its source goes with the fork's own first record and never before",
+		File:    "internal/journal/trim.go",
+		Old:     "if some && v.inherits(&info) != nil {",
+		New:     "if some && false {",
+		Package: "./internal/journal",
+		Run:     "^TestTrimOfForks$",
+	},
+	{
 		Name:    "drop-ignores-version",
 		Why:     "of a Drop and a Commit from one version one wins: what was acknowledged is not dropped unknown",
 		File:    "store/pebblestore/group.go",

@@ -65,7 +65,7 @@ const exposed = "Accept-Ranges, Content-Range, ETag, Leat-Earliest-Offset, Leat-
 // The methods and request fields that such a page may use.
 const (
 	allowedMethods = "DELETE, GET, HEAD, POST, PUT"
-	allowedFields  = "Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, " +
+	allowedFields  = "Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, Leat-Trim, " +
 		"Producer-Epoch, Producer-Id, Producer-Seq, Range, Stream-Closed, Stream-Expires-At, Stream-Fork-Offset, " +
 		"Stream-Fork-Sub-Offset, Stream-Forked-From, Stream-Seq, Stream-TTL"
 )
