@@ -31,6 +31,21 @@ class TestTLS(unittest.TestCase):
             self.assertEqual([event.data for event in stream], ["a", "b"])
             self.assertEqual(server.seen[1].headers["last-event-id"], "1")
 
+    def test_connection_that_ends_without_a_farewell(self) -> None:
+        # Anybody on the way can end a TCP connection; only the server can say
+        # that it ended this one.
+        def farewell(connection: Connection) -> None:
+            reply([b"1\n2\n"], framing="close")(connection)
+            assert isinstance(connection.socket, ssl.SSLSocket)
+            connection.socket.unwrap()
+
+        with Server(reply([b"1\n2\n"], framing="close"), farewell, tls=serve) as server:
+            client = quick(server.url, context=ssl.create_default_context(cafile=CERTIFICATE))
+            lines = client.lines("/")
+            self.assertEqual([next(lines).value, next(lines).value], [1, 2])
+            self.assertEqual(failure(lambda: next(lines)).code, "truncated")
+            self.assertEqual([line.value for line in client.lines("/")], [1, 2])
+
     def test_unknown_authority_is_final(self) -> None:
         with Server(tls=serve) as server:
             e = failure(lambda: next(quick(server.url).events("/")))

@@ -133,10 +133,11 @@ class Client:
         and waits included; None is for ever."""
         return Publisher(self._at("/events"), self._options, timeout)
 
-    def create(self, stream: str, content_type: str) -> bool:
-        """Makes a stream. Returns False if it was there, of the same kind."""
+    def create(self, stream: str, content_type: str, *, headers: Optional[Headers] = None) -> bool:
+        """Makes a stream. Returns False if it was there, of the same kind.
+        headers may have Leat-Retention, Stream-TTL and the like."""
         wire = Wire(self._options.context, self._options.stall)
-        headers = merge(self._options.headers, {"Content-Type": content_type})
+        headers = merge(self._options.headers, {"Content-Type": content_type}, headers)
         answer = wire.open("PUT", self._at(path_of(stream)), headers, b"")
         try:
             if answer.status not in (200, 201):
@@ -173,5 +174,6 @@ class Client:
         options = self._options
         if heartbeat is not None:
             query.append(("heartbeat", f"{heartbeat:g}s"))
-            options = dataclasses.replace(options, stall=3 * heartbeat)
+            if options.stall is not None:
+                options = dataclasses.replace(options, stall=3 * heartbeat)
         return Request(self._at((path_of(stream) if stream else "/events") + "?" + urlencode(query))), options

@@ -84,7 +84,10 @@ class _Connection(http.client.HTTPConnection):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if self._context:
-                    secure = self._context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
+                    # A peer that goes without a farewell may have been cut
+                    # off by anybody: that is no end of a body.
+                    secure = self._context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False,
+                                                       suppress_ragged_eofs=False)
                     sock = secure
                     self._adopt(sock)
                     secure.do_handshake()
