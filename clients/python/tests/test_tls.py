@@ -7,6 +7,7 @@ import threading
 import unittest
 
 from kit import Notices, failure, no_floor, quick
+from leat.wire import strict
 from scripted import PATIENCE, Connection, Server, reply
 
 TESTDATA = os.path.join(os.path.dirname(__file__), "testdata")
@@ -40,7 +41,7 @@ class TestTLS(unittest.TestCase):
             connection.socket.unwrap()
 
         with Server(reply([b"1\n2\n"], framing="close"), farewell, tls=serve) as server:
-            client = quick(server.url, context=ssl.create_default_context(cafile=CERTIFICATE))
+            client = quick(server.url, context=strict(ssl.create_default_context(cafile=CERTIFICATE)))
             lines = client.lines("/")
             self.assertEqual([next(lines).value, next(lines).value], [1, 2])
             self.assertEqual(failure(lambda: next(lines)).code, "truncated")

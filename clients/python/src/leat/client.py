@@ -28,7 +28,10 @@ class Client:
     url        where the server is, such as https://example.org/leat
     headers    sent with each request; or what returns them, called for each
                attempt, for a token that has to be fresh
-    context    of TLS; None verifies certificates by the system's authorities
+    context    of TLS; None verifies certificates by the system's authorities.
+               Yours is used as it is: where Python sets its option
+               OP_IGNORE_UNEXPECTED_EOF, clear that, or a body without a length
+               that is cut off between two lines looks whole
     stall      how long nothing may arrive before a connection is taken for dead
                and made again: any byte counts. 45 s are three heartbeats of
                Leat; None is for ever
