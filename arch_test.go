@@ -33,7 +33,7 @@ var layers = [][]string{
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket", "leat/internal/subscription"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
-	{"leat/store", "leat/sse", "leat/internal/frame"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/clients/js"},
 	{"leat"},
 }
 
@@ -54,6 +54,8 @@ type rule struct {
 var forbidden = []rule{
 	{"leat/sse", []string{"leat", "leat/**"},
 		"the text/event-stream codec is of use to people who have no Leat"},
+	{"leat/clients/js", []string{"leat"},
+		"it has a file for browsers, and nothing of Go"},
 	{"leat/client", []string{"leat/store"},
 		"a client speaks HTTP to any conforming server"},
 	{"leat/console", []string{"leat/**"},
