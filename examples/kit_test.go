@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,6 +38,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	flag.Parse()
+	// The tests wait more than they work: for browsers that reconnect after seconds.
+	_ = flag.Set("test.parallel", "8") // it exists
 	code := m.Run()
 	chrome.close()
 	os.RemoveAll(dir)

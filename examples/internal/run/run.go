@@ -56,6 +56,7 @@ func Main(mux *http.ServeMux, page []byte, leat *server.Server) {
 	mux.HandleFunc("GET /page.css", file("text/css; charset=utf-8", css))
 	mux.HandleFunc("GET /leat.js", file("text/javascript; charset=utf-8", js.Module))
 
+	stop := Context() // before anybody hears that there is something to stop
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
@@ -78,7 +79,7 @@ func Main(mux *http.ServeMux, page []byte, leat *server.Server) {
 	select {
 	case err = <-failed:
 		log.Fatal(err)
-	case <-Context().Done():
+	case <-stop.Done():
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
