@@ -25,7 +25,7 @@ const modulePath = "github.com/leat-dev/leat"
 // package may import what is on a lower line, and nothing on its own line or
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
-	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real"},
+	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
 	{"leat/server", "leat/server/h3", "leat/console"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
