@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
 	{"leat/internal/tally"},
-	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/clients/js"},
 	{"leat"},
 }
 
@@ -56,6 +56,8 @@ type rule struct {
 var forbidden = []rule{
 	{"leat/sse", []string{"leat", "leat/**"},
 		"the text/event-stream codec is of use to people who have no Leat"},
+	{"leat/clients/js", []string{"leat"},
+		"it has a file for browsers, and nothing of Go"},
 	{"leat/client", []string{"leat/store"},
 		"a client speaks HTTP to any conforming server"},
 	{"leat/console", []string{"leat/**"},
