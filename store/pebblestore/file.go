@@ -131,16 +131,14 @@ func (f *file) SyncData() error { return f.sync(f.File.SyncData) }
 // memory of the process until more comes. Asked for a sync it writes them
 // first and calls sync only then.
 func (f *file) sync(op func() error) error {
-	if f.kind == fileLog && f.guard.relaxed.Load() {
-		return nil
-	}
 	if f.kind == fileLog {
+		if f.guard.relaxed.Load() {
+			return nil
+		}
 		defer f.guard.synced(time.Now())
+		_ = f.try("writing", f.flush) // if it fails, so does the next
+		f.synced = f.written
 	}
-	if err := f.try("writing", f.flush); err != nil {
-		return err
-	}
-	f.synced = f.written
 	return f.try("syncing", op)
 }
 
@@ -169,7 +167,9 @@ func (f *file) Close() error {
 	if f.kind == fileLog && f.guard.relaxed.Load() {
 		_ = f.try("syncing", f.File.SyncData)
 	}
-	_ = f.try("writing", f.flush) // nothing, if it was synced
+	if f.kind == fileLog {
+		_ = f.try("writing", f.flush) // nothing, if it was synced
+	}
 	err := f.File.Close()
 	if err != nil {
 		f.guard.fail("closing "+f.guard.PathBase(f.name), err)
