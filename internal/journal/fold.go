@@ -42,12 +42,19 @@ type result struct {
 // again. What does not fit stays in the queue. If there is nothing to store,
 // all that was looked at are duplicates, and are answered. mu is held.
 func (j *Journal) fold(s *stream, g *group) *fold {
-	f := &fold{j: j, g: g, s: s, gen: s.gen, next: s.state, current: s.keysCurrent()}
-	n := 0
-	for _, sub := range s.queue {
-		n += len(sub.records)
+	f := g.newFold()
+	f.j, f.g, f.s, f.gen, f.next, f.current = j, g, s, s.gen, s.state, s.keysCurrent()
+	if len(s.queue) == 1 {
+		// What is prepared again is made anew, so these are used up: a record is
+		// written where it was read, or before.
+		f.records = s.queue[0].records[:0]
+	} else {
+		n := 0
+		for _, sub := range s.queue {
+			n += len(sub.records)
+		}
+		f.records = make([]leat.Record, 0, min(n, j.maxTxRecords, max(g.room, 0)/recordBytes+1))
 	}
-	f.records = make([]leat.Record, 0, min(n, j.maxTxRecords, max(g.room, 0)/recordBytes+1))
 	taken := 0
 	for full := false; taken < len(s.queue) && !full; taken++ {
 		sub := s.queue[taken]

@@ -76,13 +76,45 @@ func (sub *submission) ends() leat.EndState {
 	return ""
 }
 
-// A group is what one commit does.
+// A group is what one commit does. There is one at a time, and its memory is used for
+// the next, with that of its folds.
 type group struct {
 	now   time.Time
 	since time.Time // keys of older records do not count
 	room  int       // in bytes
 	txs   []store.Tx
 	folds []*fold // of each Tx
+	spare []*fold // of groups before
+}
+
+// mostSpare bounds what is kept of a group for the next, in Txs.
+const mostSpare = 1024
+
+// done lets go of what g has done, and keeps the memory.
+func (g *group) done() {
+	spare := g.spare
+	for _, f := range g.folds[:min(len(g.folds), mostSpare-len(spare))] {
+		clear(f.subs)
+		*f = fold{subs: f.subs[:0]}
+		spare = append(spare, f)
+	}
+	clear(g.txs)
+	clear(g.folds)
+	*g = group{txs: g.txs[:0], folds: g.folds[:0], spare: spare}
+	if cap(g.txs) > 2*mostSpare {
+		g.txs, g.folds = nil, nil
+	}
+}
+
+// newFold returns an empty fold.
+func (g *group) newFold() *fold {
+	n := len(g.spare)
+	if n == 0 {
+		return new(fold)
+	}
+	f := g.spare[n-1]
+	g.spare = g.spare[:n-1]
+	return f
 }
 
 // maxGroupBytes bounds one commit, so that its memory in the driver is bounded
@@ -191,6 +223,11 @@ func (j *Journal) loop() {
 		j.mu.Lock()
 		j.stored.commits.Add(took)
 		j.settle(g, results, err)
+		if err == nil {
+			g.done()
+		} else {
+			*g = group{} // a driver that has failed may still look at the old one
+		}
 	}
 }
 
@@ -217,7 +254,8 @@ func (sub *submission) answer(err error) {
 // The first stream that did not fit is the first of the next group. mu is held.
 func (j *Journal) gather() *group {
 	now := j.now()
-	g := &group{now: now, since: now.Add(-j.window), room: maxGroupBytes}
+	g := &j.group
+	g.now, g.since, g.room = now, now.Add(-j.window), maxGroupBytes
 	taken := 0
 	for ; taken < len(j.waiting); taken++ {
 		s := j.waiting[taken]

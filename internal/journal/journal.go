@@ -169,6 +169,7 @@ type Journal struct {
 	full    map[string]struct{}      // streams that are over a bound
 	claims  map[string]chan struct{} // of names of forks, closed when they are released
 	pause   pause
+	group   group // what is being committed; of whoever runs loop
 	stored  stored
 }
 
