@@ -168,6 +168,13 @@ func unreachable(target string, err error) *leat.Error {
 	return e
 }
 
+// unsent reports whether err means that there was no connection to send a request
+// on.
+func unsent(err error) bool {
+	var dial *net.OpError
+	return errors.As(err, &dial) && dial.Op == "dial"
+}
+
 // refusedAddress is a URL that no request can be made of.
 func refusedAddress(target string, err error) *leat.Error {
 	return leat.Errorf(leat.CodeInvalidParameter, "no request can be made for %q: %w", target, err)
