@@ -122,13 +122,6 @@ func (c *Client) Stream(ctx context.Context, name string) (StreamInfo, error) {
 	return s, nil
 }
 
-// CreateStream makes a stream with a content type. One that is there with that type
-// is left as it is; one with another is an error with leat.CodeExists.
-func (c *Client) CreateStream(ctx context.Context, name, contentType string) error {
-	_, err := c.onStream(ctx, http.MethodPut, name, http.Header{"Content-Type": {contentType}}, nil)
-	return err
-}
-
 // EndStream ends a stream: as complete, aborted or error, empty meaning complete,
 // and with a reason that may be empty. Ending it again in the same way is no error.
 func (c *Client) EndStream(ctx context.Context, name string, state leat.EndState, reason string) error {
