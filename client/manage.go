@@ -151,7 +151,7 @@ func (c *Client) TrimStream(ctx context.Context, name, through string) error {
 
 // Position returns the id after which a subscription to q begins.
 func (c *Client) Position(ctx context.Context, q Query) (string, error) {
-	values := q.values()
+	values := q.values(FormLines)
 	values.Set("as", "ndjson")
 	target, err := c.endpoint("events", values)
 	if err != nil {

@@ -25,6 +25,9 @@ type serveCmd struct {
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none" group:"Who may use it"`
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none" group:"Who may use it"`
 
+	APIToken string `name:"api-token" help:"Token that requests to /api have to have, which is for who runs the server. Without one they have to come from this machine." placeholder:"TOKEN" group:"Who may use it"`
+	Lab      bool   `help:"Let the page at / show each byte on the wire, cut connections and stall them. Every reader costs more then: it is for learning." group:"Who may use it"`
+
 	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d" group:"What is kept"`
 	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none" group:"What is kept"`
 	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE" group:"What is kept"`
@@ -106,7 +109,7 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.
-	go func() { failed <- hs.Serve(ln) }()
+	go func() { failed <- hs.Serve(srv.Listener(ln)) }()
 	tidying, stopTidying := context.WithCancel(ctx)
 	var tidy sync.WaitGroup
 	// Owned by serve, which ends and joins it.
@@ -148,7 +151,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, APIToken: c.APIToken, Lab: c.Lab,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
@@ -187,6 +190,9 @@ func (c *serveCmd) announce(std *streams, addr net.Addr, class store.Class) {
   watch       curl -N '%s/events?topic=hello'
   publish     curl -d 'it works' '%s/events?topic=hello'
 `, version(), url, kept, class, durability[class], c.retention(), url, url, url)
+	if c.Lab {
+		std.note("the lab is open: whoever may use /api sees all that goes over connections, and cuts them")
+	}
 	if !isLoopback(addr) {
 		std.note("WARNING: %s can be reached from other machines and there is no authentication yet: whoever reaches it can read and publish everything", addr)
 	}
