@@ -26,14 +26,14 @@ const modulePath = "github.com/leat-dev/leat"
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
-	{"leat/server", "leat/server/h3", "leat/console"},
+	{"leat/server", "leat/server/h3", "leat/console", "leat/internal/doctor"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket", "leat/internal/subscription"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
-	{"leat/store", "leat/sse", "leat/internal/frame"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire"},
 	{"leat"},
 }
 
@@ -78,6 +78,8 @@ var forbidden = []rule{
 		"a subscription says that there is something to read, and reads nothing"},
 	{"leat/internal/socket", []string{"leat/internal/ingest", "leat/internal/live", "leat/internal/journal", "leat/internal/render", "leat/store", "leat/sse"},
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
+	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
+		"a wire has bytes, and nothing that they mean"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
 }
@@ -88,12 +90,13 @@ var thirdParty = []rule{
 	{"leat/store/pebblestore", []string{"github.com/cockroachdb/pebble/v2"}, "one driver, one engine"},
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
+	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }
 
 // testModules may be imported by any test. Stages are tested over the durable
 // store on a file system in memory.
-var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs"}
+var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs", "github.com/coder/websocket"}
 
 func TestImports(t *testing.T) {
 	pkgs := loadPackages(t)

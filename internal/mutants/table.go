@@ -48,6 +48,15 @@ var table = []Mutant{
 		Run:     "^TestGlance$",
 	},
 	{
+		Name:    "trim-inside-what-is-inherited",
+		Why:     "what a fork has of its source goes with the fork's own first record and never before",
+		File:    "internal/journal/trim.go",
+		Old:     "if some && v.inherits(&info) != nil {",
+		New:     "if some && false {",
+		Package: "./internal/journal",
+		Run:     "^TestTrimOfForks$",
+	},
+	{
 		Name:    "drop-ignores-version",
 		Why:     "of a Drop and a Commit from one version one wins: what was acknowledged is not dropped unknown",
 		File:    "store/pebblestore/group.go",
@@ -1125,5 +1134,14 @@ var table = []Mutant{
 		New:     "				_ = info.ID\n",
 		Package: "./server",
 		Run:     "^TestIfMatchOfAnswers$",
+	},
+	{
+		Name:    "websocket-of-any-origin",
+		Why:     "a page of another origin reads no WebSocket: CORS does not keep it from that",
+		File:    "internal/surface/guard.go",
+		Old:     "if AsksWebSocket(r) {",
+		New:     "if false {",
+		Package: "./server",
+		Run:     "^TestWebSocketOrigin$",
 	},
 }

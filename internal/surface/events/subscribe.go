@@ -27,6 +27,8 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serv
 	switch {
 	case err != nil:
 		surface.WriteError(w, r, s.o.Logger, err)
+	case sub.socket:
+		return s.host.Socket(w, r, reading)
 	case sub.polls:
 		s.host.Poll(w, r, reading, sub.wait)
 	default:

@@ -24,6 +24,7 @@ type subscription struct {
 	ask         *session.Ask
 	form        render.Form
 	contentType string
+	socket      bool          // a WebSocket instead of an answer
 	polls       bool          // one answer instead of a stream
 	wait        time.Duration // of a poll
 }
@@ -65,7 +66,10 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	if offer, sub.contentType, err = choose(r, q); err != nil {
 		return err
 	}
+	sub.socket = surface.AsksWebSocket(r)
 	switch {
+	case sub.socket:
+		sub.form = render.Messages
 	case offer.As != eventStream.As:
 		sub.form, sub.polls = render.Lines, offer.As == longPoll.As
 	case envelope:
@@ -76,6 +80,11 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	return nil
 }
 
+// choose says in which form a request is answered. One for a WebSocket is answered in no
+// other way, whatever it accepts.
 func choose(r *http.Request, q url.Values) (surface.Offer, string, error) {
+	if surface.AsksWebSocket(r) {
+		return ndjson, surface.NDJSON[0], nil
+	}
 	return surface.Choose(r.Header.Values("Accept"), q.Get("as"), eventStream, ndjson, longPoll)
 }
