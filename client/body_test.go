@@ -355,9 +355,14 @@ func TestStructuredStrings(t *testing.T) {
 			t.Errorf("%q: %+v", value, e)
 		}
 	}
-	for value, want := range map[string]string{`error; reason="unfinished`: "", `error; reason=%"%zz"`: "", `error;reason=%"%ff"`: "\uFFFD"} {
-		if e := endOf(http.Header{"Leat-End": {value}}); e.Reason != want {
-			t.Errorf("%q: %+v", value, e)
+	for value, want := range map[string]string{
+		"aborted": "aborted|", `error; reason="disk full"`: "error|disk full", `error;reason="a \"b\" \\c"`: `error|a "b" \c`,
+		`error; reason=%"gr%c3%bc%c3%9fe"`: "error|grüße", `error; reason=x`: "error|", `error; reason="x`: "error|",
+		`error; reason=%"%zz"`: "error|", `error;reason=%"%ff"`: "error|\uFFFD",
+	} {
+		e := endOf(http.Header{"Leat-End": {value}})
+		if got := string(e.State) + "|" + e.Reason; got != want {
+			t.Errorf("%s is %s, want %s", value, got, want)
 		}
 	}
 }
