@@ -69,7 +69,7 @@ func TestRightClientPasses(t *testing.T) {
 	for _, f := range faults {
 		those = append(those, "^"+regexp.QuoteMeta(f.test))
 	}
-	if failed, out, err := drive(t.Context(), fault{}, strings.Join(those, "|"), 20*time.Second); failed > 0 || err != nil {
+	if failed, out, err := drive(t.Context(), fault{}, strings.Join(those, "|"), 20*time.Second, 700*time.Millisecond); failed > 0 || err != nil {
 		t.Errorf("%d tests fail, %v:\n%s", failed, err, out)
 	}
 }
@@ -78,7 +78,7 @@ func TestFaultsAreNoticed(t *testing.T) {
 	var all sync.WaitGroup // they mostly wait: t.Parallel would run few at once
 	for _, f := range faults {
 		all.Go(func() {
-			failed, out, err := drive(t.Context(), f, "^"+regexp.QuoteMeta(f.test), 300*time.Millisecond)
+			failed, out, err := drive(t.Context(), f, "^"+regexp.QuoteMeta(f.test), 300*time.Millisecond, 20*time.Second)
 			if failed == 0 || err != nil {
 				t.Errorf("a client that %s passes, %v:\n%s", f.name, err, out)
 			}
@@ -88,7 +88,7 @@ func TestFaultsAreNoticed(t *testing.T) {
 }
 
 // drive runs the tests that match against a client with a fault.
-func drive(ctx context.Context, f fault, only string, timeout time.Duration) (failed int, out string, err error) {
+func drive(ctx context.Context, f fault, only string, timeout, away time.Duration) (failed int, out string, err error) {
 	server := httptest.NewServer(&faulty{fault: f, clients: map[string]*faultyClient{}})
 	defer server.Close()
 	service, err := dial(ctx, server.URL)
@@ -96,7 +96,7 @@ func drive(ctx context.Context, f fault, only string, timeout time.Duration) (fa
 		return 0, "", err
 	}
 	var buf bytes.Buffer
-	s := &suite{service: service, only: regexp.MustCompile(only), timeout: timeout, parallel: 8, out: &buf}
+	s := &suite{service: service, only: regexp.MustCompile(only), timeout: timeout, away: away, parallel: 8, out: &buf}
 	failed = s.run(tests())
 	return failed, buf.String(), nil
 }
