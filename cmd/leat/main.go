@@ -5,7 +5,7 @@
 //
 //	0    done
 //	1    failed
-//	2    the command line is wrong
+//	2    the command line is wrong, or the configuration
 //	3    there is no server at the address, or it takes no requests now
 //	4    a gap, with --fail-on-gap
 //	130  interrupted before it was done
@@ -36,7 +36,7 @@ const (
 
 const description = `Streams of events over HTTP: publish to topics, subscribe to them with Server-Sent Events, lose the connection and go on where you stopped.
 
-Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong command line, 3 no server, 4 a gap with --fail-on-gap, 130 interrupted before it was done.`
+Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong command line or configuration, 3 no server, 4 a gap with --fail-on-gap, 130 interrupted before it was done.`
 
 // cli is the command line.
 type cli struct {
@@ -45,6 +45,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a server."`
 	Publish publishCmd `cmd:"" help:"Publish records to a topic."`
 	Tail    tailCmd    `cmd:"" help:"Print records as they are published."`
+	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -68,10 +69,14 @@ func main() {
 // run executes a command line and returns the exit status.
 func run(args []string, std *streams) int {
 	var c cli
-	parser := kong.Must(&c,
-		kong.Name("leat"), kong.Description(description), kong.Writers(std.out, std.err),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parser, err := newParser(&c, std)
+	if err != nil {
+		panic(err) // a mistake in the struct
+	}
 	command, err := parser.Parse(args)
+	if wrong := (problems)(nil); errors.As(err, &wrong) {
+		return report(wrong, std)
+	}
 	if err != nil {
 		std.note("%v", err)
 		std.note("run `leat --help`, or `leat COMMAND --help`")
@@ -85,6 +90,12 @@ func run(args []string, std *streams) int {
 		return exitFailed // it is what could not be started
 	}
 	return status
+}
+
+func newParser(c *cli, std *streams) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("leat"), kong.Description(description), kong.Writers(std.out, std.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. By
@@ -112,6 +123,12 @@ func report(err error, std *streams) int {
 		return 0
 	}
 	status := statusOf(err)
+	if all := (problems)(nil); errors.As(err, &all) {
+		for _, err := range all {
+			report(err, std)
+		}
+		return status
+	}
 	if status == exitInterrupted {
 		std.note("interrupted")
 		return status
