@@ -290,6 +290,9 @@ func tryFlag(flag *kong.Flag, text string) error {
 	if err := flag.Value.Parse(kong.Scan().PushTyped(text, kong.FlagValueToken), target); err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "--"+flag.Name+": "))
 	}
+	if text == hidden {
+		return errors.New("it was hidden when it was printed; write it out")
+	}
 	if enum := flag.EnumSlice(); flag.Enum != "" && !slices.Contains(enum, text) {
 		return fmt.Errorf("%q is not one of %s", text, strings.Join(enum, ", "))
 	}

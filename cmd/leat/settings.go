@@ -29,6 +29,9 @@ type settings struct {
 // notSettings are flags that say what is to be done, not how to serve.
 var notSettings = []string{"help", "config", "print-config"}
 
+// hidden stands for what is printed nowhere; a file that has it is refused.
+const hidden = "(hidden)"
+
 // envName is the variable that stands for a flag of serve.
 func envName(flag string) string {
 	return "LEAT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
@@ -103,7 +106,7 @@ func (*settings) Validate(*kong.Application) error { return nil }
 
 // print writes what is in force as a configuration file, with where it is from.
 func (s *settings) print(out io.Writer) error {
-	doc := &yaml.Node{Kind: yaml.MappingNode}
+	doc, group := &yaml.Node{Kind: yaml.MappingNode}, ""
 	for _, flag := range s.flags {
 		from := s.from[flag.Name]
 		if from == "" {
@@ -114,10 +117,17 @@ func (s *settings) print(out io.Writer) error {
 		switch {
 		case !ok: // it has no value
 			continue
+		case flag.Name == "api-token" && value.Value != "":
+			value = scalar(hidden)
+			value.LineComment = from
 		case value.Kind == yaml.SequenceNode && len(value.Content) > 0:
 			key.LineComment = from
 		default:
 			value.LineComment = from
+		}
+		if g := flag.Group; g != nil && g.Key != group {
+			group = g.Key
+			key.HeadComment = group
 		}
 		doc.Content = append(doc.Content, key, value)
 	}

@@ -47,6 +47,7 @@ var (
 	EventStream         Form = eventStream{SSE}         // events, as text/event-stream
 	EventStreamEnvelope Form = eventStream{SSEEnvelope} // the same, of envelopes
 	Lines               Form = lines{}                  // a JSON object on each line
+	Messages            Form = messages{}               // the same, each a message of a WebSocket
 	Raw                 Form = raw{Bytes}               // payloads and nothing else
 	Array               Form = raw{Elements}            // the same, as the elements of a JSON array
 )
@@ -108,6 +109,12 @@ func (lines) AppendFarewell(dst []byte, retry time.Duration, position leat.Offse
 	dst = append(appendID(dst, position), `,"retry":`...)
 	return append(strconv.AppendInt(dst, retry.Milliseconds(), 10), "}\n"...)
 }
+
+// messages is lines for a place where an empty line is nothing: a page sees no sign of
+// life but a message.
+type messages struct{ lines }
+
+func (messages) AppendHeartbeat(dst []byte) []byte { return append(dst, "{}\n"...) }
 
 // raw is the payloads of records and nothing else.
 type raw struct{ encoding frame.Encoding }

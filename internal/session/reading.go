@@ -81,7 +81,8 @@ type Reading struct {
 	Then render.Form
 
 	Beat     Beat
-	GapError bool // end after the first gap
+	Retry    time.Duration // after which to reconnect; 0: a moment that differs for each
+	GapError bool          // end after the first gap
 
 	// Gone is the error for a reader of a stream that does not exist, if it
 	// turns out that nothing tells of its end. nil: there is no such error.
@@ -124,7 +125,7 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 	}
 	rd := &Reading{
 		Filter: filter, Form: form, Start: start, Loss: loss, Asked: a.asked(h.o.Live, start),
-		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.Resumes(),
+		Heartbeat: a.Heartbeat, Beat: a.Beat, Retry: a.Retry, GapError: a.GapError, Resumes: a.Resumes(),
 	}
 	// Who does not resume is owed nothing of what went before.
 	owed := a.Cursor != "" || start.Told == 0
@@ -260,7 +261,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Head:      rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
@@ -325,7 +326,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	}
 	c.Start(socket.Taken{
 		FD: fd, Source: source, Head: head, Plain: w.Header().Get("Content-Length") != "",
-		Block:     rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Block:     rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
 	return true
@@ -344,6 +345,13 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 // isLong reports whether the answer is worth a connection: one that ends soon leaves
 // it to the next request.
 func (rd *Reading) isLong() bool { return rd.Limit == 0 || rd.Limit >= longAnswer }
+
+func (rd *Reading) retry() time.Duration {
+	if rd.Retry > 0 {
+		return rd.Retry
+	}
+	return between(minRetry, maxRetry)
+}
 
 func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 

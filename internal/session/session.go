@@ -183,6 +183,7 @@ func (s *session) Heartbeat() []byte {
 	// is due by now is peeked at again.
 	var none frame.Ranges
 	s.Reader.Peek(&none, 0)
+	none.Reset()
 	moved := s.After() != s.id
 	if s.beat == BeatEvent || s.beat == BeatAuto && moved {
 		s.id = s.After()
