@@ -139,7 +139,8 @@ func (b *browser) close() {
 type tab struct {
 	t       *testing.T
 	session string
-	target  string
+	context string
+	closed  bool
 }
 
 // visit shows a page of the site until the end of the test.
@@ -155,16 +156,24 @@ func (s *site) visit(t *testing.T, path string) *tab {
 	page.ask("Target.createBrowserContext", map[string]any{}, &made)
 	page.ask("Target.createTarget", map[string]any{"url": s.url + path, "browserContextId": made.BrowserContextID}, &made)
 	page.ask("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &made)
-	page.session, page.target = made.SessionID, made.TargetID
-	context := made.BrowserContextID
+	page.session, page.context = made.SessionID, made.BrowserContextID
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the page %s shows:\n%s", path, page.eval(`document.body.innerText`))
+		if t.Failed() && !page.closed {
+			text, _ := page.try(`document.body.innerText`)
+			t.Logf("the page %s shows:\n%s", path, text)
 		}
-		_, _ = chrome.call("", "Target.disposeBrowserContext", map[string]any{"browserContextId": context})
+		page.close()
 	})
 	page.until(`document.readyState === 'complete' && location.href !== 'about:blank'`)
 	return page
+}
+
+// close closes it as the window of a browser is closed.
+func (p *tab) close() {
+	if !p.closed {
+		p.closed = true
+		_, _ = chrome.call("", "Target.disposeBrowserContext", map[string]any{"browserContextId": p.context}) // it may be gone
+	}
 }
 
 func (p *tab) ask(method string, params, result any) {

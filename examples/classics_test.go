@@ -18,7 +18,7 @@ func TestNDJSON(t *testing.T) {
 	const want = "1 Ada\n2 Grace\n3 Barbara\n4 Radia\n5 Frances\nall 5 rows\n"
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
-		same(t, s.clients(t), want)
+		same(t, s.clients(t), 0, want)
 	})
 	t.Run("clients notice a cut", func(t *testing.T) {
 		t.Parallel()
@@ -86,7 +86,7 @@ func TestText(t *testing.T) {
 	}
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
-		same(t, s.clients(t), string(poem))
+		same(t, s.clients(t), 0, string(poem))
 	})
 	t.Run("pieces end inside characters", func(t *testing.T) {
 		t.Parallel()
@@ -118,6 +118,7 @@ func TestText(t *testing.T) {
 func TestNotifications(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "notifications", "-heartbeat", "50ms")
+	clients := s.clients(t)
 	page := s.visit(t, "/")
 	page.until(`document.querySelector('#state').textContent === 'connected'`)
 	page.fill("[name=text]", "one <b>thing</b>")
@@ -151,7 +152,41 @@ func TestNotifications(t *testing.T) {
 	if got, want := page.lines("#out li"), []string{"1 mail one <b>thing</b>", "2 order two", "lines", "3 close no more today"}; !slices.Equal(got, want) {
 		t.Errorf("the page shows %q, want %q", got, want)
 	}
+	same(t, clients, 0, "1 mail one <b>thing</b>\n2 order two\nlines\n3 close no more today\n")
 	if resp, _ := s.send(t, "GET", "/notifications", "", "Last-Event-ID", "3"); resp.StatusCode != http.StatusNoContent {
 		t.Errorf("after the end: status %d, want 204", resp.StatusCode)
 	}
+}
+
+func TestLongPolling(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "longpoll")
+	write := func(text string) {
+		t.Helper()
+		s.send(t, "POST", "/events?topic=wall", text, "Content-Type", "text/plain")
+	}
+	page := s.visit(t, "/")
+	page.until(`document.querySelector('#state').textContent === 'events'`)
+	write("one")
+	page.has("#out li", 1)
+	clients := s.clients(t, "4") // they poll
+	page.click("#change")        // and now the page does too
+	page.until(`document.querySelector('#state').textContent === 'polling' || document.querySelector('#change').disabled`)
+	write("two")
+	page.has("#out li", 2)
+	page.fill("[name=text]", "three")
+	page.click("form button")
+	page.has("#out li", 3)
+	old := s.visit(t, "/?poll")
+	old.has("#out li", 3)
+	write("four")
+	old.has("#out li", 4)
+	page.has("#out li", 4)
+	want := []string{"one", "two", "three", "four"}
+	for _, p := range []*tab{page, old} {
+		if got := p.lines("#out li"); !slices.Equal(got, want) {
+			t.Errorf("the page shows %q, want %q", got, want)
+		}
+	}
+	same(t, clients, 0, strings.Join(want, "\n")+"\n")
 }

@@ -4,9 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +38,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	flag.Parse()
+	// The tests wait more than they work: for browsers that reconnect after seconds.
+	_ = flag.Set("test.parallel", "8") // it exists
 	code := m.Run()
 	chrome.close()
 	os.RemoveAll(dir)
@@ -173,25 +180,106 @@ func (r *reader) line(t *testing.T) string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// rest returns what the client still prints until it ends, which it does well.
+// rest returns what the client still prints until it ends.
 func (r *reader) rest(t *testing.T) string {
 	t.Helper()
 	var all bytes.Buffer
 	if _, err := all.ReadFrom(r.out); err != nil {
 		t.Fatalf("%s: %v", r.what, err)
 	}
-	if err := r.wait(); err != nil {
+	if err := r.wait(); err != nil && r.cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%s ended with %v, after printing %q", r.what, err, &all)
 	}
 	return all.String()
 }
 
-// same fails unless each client prints exactly this until it ends.
-func same(t *testing.T, all []*reader, want string) {
+// same fails unless each client prints exactly this until it ends, with that exit code.
+func same(t *testing.T, all []*reader, code int, want string) {
 	t.Helper()
 	for _, r := range all {
-		if got := r.rest(t); got != want {
-			t.Errorf("%s prints\n%s\nwant\n%s", r.what, got, want)
+		if got := r.rest(t); got != want || r.cmd.ProcessState.ExitCode() != code {
+			t.Errorf("%s prints\n%s\nand ends with %d, want\n%s\nand %d", r.what, got, r.cmd.ProcessState.ExitCode(), want, code)
+		}
+	}
+}
+
+// A tap is what stands between a site and its readers, and can break.
+type tap struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	answers map[string]int // that have begun, by path
+	gate    chan struct{}  // requests wait until it is closed; nil if they need not
+}
+
+// tap returns the site as it is seen through a tap.
+func (s *site) tap(t *testing.T) (*site, *tap) {
+	t.Helper()
+	target, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &tap{answers: map[string]int{}}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(resp *http.Response) error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.answers[resp.Request.URL.Path]++
+			return nil
+		},
+		FlushInterval: -1,
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) {}, // the reader has gone
+	}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		gate := p.gate
+		p.mu.Unlock()
+		if gate != nil {
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	// A handler that waits for the next event would not end by itself.
+	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
+	return &site{s.name, p.URL, s.cmd}, p
+}
+
+// cut ends all connections, and has those that are made again wait for open.
+func (p *tap) cut() (open func()) {
+	gate := make(chan struct{})
+	p.mu.Lock()
+	p.gate = gate
+	p.mu.Unlock()
+	p.CloseClientConnections()
+	return func() {
+		p.mu.Lock()
+		p.gate = nil
+		p.mu.Unlock()
+		close(gate)
+	}
+}
+
+// answered waits until so many requests for a path have got an answer.
+func (p *tap) answered(t *testing.T, path string, n int) {
+	t.Helper()
+	poll(t, fmt.Sprintf("%d answers for %s", n, path), func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.answers[path] >= n
+	})
+}
+
+// poll calls ready until it is true: for what tells nobody that it has happened.
+func poll(t *testing.T, what string, ready func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ready(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain: ", what)
 		}
 	}
 }

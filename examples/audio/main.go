@@ -55,7 +55,7 @@ func main() {
 // makes what has come visible at once. If the source fails the stream ends as an
 // error, and a listener is cut: a recording that broke off never looks complete.
 func record(srv *server.Server, stream string, s source, length time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), length+10*time.Second)
+	ctx, cancel := context.WithTimeout(run.Context(), length+10*time.Second)
 	defer cancel()
 	sound, w := io.Pipe()
 	// Owned by record. It ends with the recording; closing sound makes its writes fail.

@@ -55,7 +55,7 @@ func (j *jobs) start(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Not r.Context(): the job goes on when this request is answered.
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(run.Context())
 	j.mu.Lock()
 	j.cancel[id] = cancel
 	j.mu.Unlock()

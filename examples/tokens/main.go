@@ -55,7 +55,7 @@ func (a *answers) ask(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(run.Context())
 	a.mu.Lock()
 	a.cancel[id] = cancel
 	a.mu.Unlock()

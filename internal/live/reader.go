@@ -132,7 +132,9 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
+	fd.mu.Lock()
 	fd.readers++
+	fd.mu.Unlock()
 	l.readers++
 	came := head
 	if start.Patient {
@@ -154,10 +156,10 @@ func (r *Reader) Close() {
 	}
 	fd.mu.Lock()
 	fd.unwait(r)
+	fd.readers--
 	fd.mu.Unlock()
 	r.feed = nil
 	l.readers--
-	fd.readers--
 	if fd.readers == 0 {
 		l.index.remove(fd)
 		delete(l.feeds, fd.key)
@@ -281,7 +283,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				frames = frames[:1] // before the next there may be a gap to tell
 			}
 			if state, ok := r.fill(out, frames, size); ok {
-				r.live.readAhead(fd, p)
+				r.live.readOn(fd, p)
 				return state
 			}
 			fd.dropPage(p)

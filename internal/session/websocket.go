@@ -38,6 +38,9 @@ func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) *sock
 		Heartbeat: rd.Heartbeat,
 		Done: func(reason socket.Reason) {
 			defer ses.Close()
+			if reason == "" {
+				reason = socket.ReasonBroken // it panicked
+			}
 			h.log(ses, reason)
 			ws.Close(closing(ses, reason), string(reason))
 		},

@@ -3,22 +3,20 @@
 export declare class LeatError extends Error {
     /**
      * What kind of failure it is. That of the server's problem document, or one of
-     * `unavailable` (no connection, or it broke, or fell silent), `unexpected_answer`
-     * (a status or a content type that was not asked for), `truncated` (what came is
-     * not whole), `changed` (there is something else now where this was read from),
-     * `invalid_line`, `invalid_body`, `too_large`.
+     * `unavailable` (no connection, or it fell silent), `unexpected_answer` (a status or a
+     * content type that was not asked for), `truncated` (what came is not whole),
+     * `changed` (there is something else now where this was read from), `invalid_line`,
+     * `invalid_body`, `too_large`, `ended` (there is no more to come).
      */
     code: string;
     /** The status of the answer, 0 if there was none. */
     status: number;
-    /** The body of an answer that was refused, its first 64 KiB at most. */
+    /** The body of an answer that was refused, empty if there was none. */
     body: string;
     /** The members of the problem document, if the body is one. */
     problem?: Record<string, any>;
     /** The line of NDJSON, or the element of an array, that is wrong, counted from 1. */
     line?: number;
-    /** How long the server wants to be left alone, in milliseconds. */
-    retryAfter: number;
     constructor(code: string, message: string, members?: Partial<LeatError>);
 }
 /** What an event stream delivers. */
@@ -91,6 +89,10 @@ export interface ConnectOptions {
     maxSize?: number;
     /** Called with each comment of an event stream, such as a heartbeat. */
     onComment?: (text: string) => void;
+    /** Called with the head of each answer that is good. */
+    onOpen?: (response: Response) => void;
+    /** Called when the connection is lost, or could not be made: there is another attempt in delay milliseconds. */
+    onWait?: (error: LeatError, delay: number) => void;
     /** Sends the requests in place of the global fetch. */
     fetch?: typeof fetch;
 }
@@ -129,10 +131,6 @@ export interface StreamOptions extends ConnectOptions {
     signal?: AbortSignal;
     /** Called with what has come so far. */
     onProgress?: (place: Place) => void;
-    /** Called when the connection is lost, and made again after delay milliseconds. */
-    onWait?: (error: LeatError, delay: number) => void;
-    /** Called with the head of each answer. */
-    onOpen?: (response: Response) => void;
     /** Called with a line that is not JSON, to go on after it. Without it such a line is thrown. */
     onInvalid?: (error: LeatError) => void;
 }
@@ -171,17 +169,14 @@ export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials">
     shared?: boolean;
 }
 /** The event `error`: what is wrong, and when there will be another attempt. */
-export declare class LeatErrorEvent extends Event {
+export interface LeatErrorEvent extends Event {
     readonly error: LeatError;
     /** In how many milliseconds there is another attempt; undefined if there is none. */
-    readonly delay?: number | undefined;
-    constructor(error: LeatError, 
-    /** In how many milliseconds there is another attempt; undefined if there is none. */
-    delay?: number | undefined);
+    readonly delay?: number;
     /** The status of the answer, 0 if there was none. */
-    get status(): number;
+    readonly status: number;
     /** The body of an answer that was refused. */
-    get body(): string;
+    readonly body: string;
 }
 type Handler<E extends Event> = ((this: LeatEventSource, event: E) => any) | null;
 /** What `leat.gap` and `leat.end` are dispatched as: `data` is the JSON of `gap`, or of `end`. */
@@ -196,6 +191,7 @@ export interface LeatMessageEvent extends MessageEvent<string> {
  * takes any method, headers and body.
  */
 export declare class LeatEventSource extends EventTarget {
+    #private;
     static readonly CONNECTING = 0;
     static readonly OPEN = 1;
     static readonly CLOSED = 2;
@@ -204,11 +200,6 @@ export declare class LeatEventSource extends EventTarget {
     readonly CLOSED = 2;
     readonly url: string;
     readonly withCredentials: boolean;
-    private state;
-    private place;
-    private at?;
-    private origin;
-    private source;
     onopen: Handler<Event>;
     onmessage: Handler<MessageEvent<string>>;
     onerror: Handler<LeatErrorEvent>;
@@ -224,7 +215,6 @@ export declare class LeatEventSource extends EventTarget {
     get reconnectionTime(): number;
     /** close ends the connection for good. */
     close(): void;
-    private turn;
 }
 export interface LeatEventSource {
     addEventListener(type: "open", listener: (this: LeatEventSource, event: Event) => any, options?: boolean | AddEventListenerOptions): void;
@@ -246,7 +236,7 @@ export interface PublishOptions extends Pick<ConnectOptions, "headers" | "creden
         epoch: number;
         seq: number;
     };
-    /** `text/plain` of a string, that of a Blob, `application/octet-stream` of bytes, else `application/json`. */
+    /** By default `text/plain` of a string, that of a Blob, none of bytes, else `application/json`. */
     contentType?: string;
     signal?: AbortSignal;
 }

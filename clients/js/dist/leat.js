@@ -1,78 +1,41 @@
 // leat 0.1.0: built from clients/js/src by `npm run build`. Do not edit.
 // src/error.ts
 var LeatError = class extends Error {
-  /**
-   * What kind of failure it is. That of the server's problem document, or one of
-   * `unavailable` (no connection, or it broke, or fell silent), `unexpected_answer`
-   * (a status or a content type that was not asked for), `truncated` (what came is
-   * not whole), `changed` (there is something else now where this was read from),
-   * `invalid_line`, `invalid_body`, `too_large`.
-   */
-  code;
-  /** The status of the answer, 0 if there was none. */
-  status = 0;
-  /** The body of an answer that was refused, its first 64 KiB at most. */
-  body = "";
-  /** The members of the problem document, if the body is one. */
-  problem;
-  /** The line of NDJSON, or the element of an array, that is wrong, counted from 1. */
-  line;
-  /** How long the server wants to be left alone, in milliseconds. */
-  retryAfter = 0;
-  /** @internal Another attempt may succeed. */
-  again = false;
-  /** @internal And does not have to wait. */
-  hurry = false;
   constructor(code, message, members) {
     super(message);
-    this.name = "LeatError";
-    this.code = code;
-    Object.assign(this, members);
+    Object.assign(this, { name: "LeatError", code, status: 0, body: "", again: false, after: 0 }, members);
   }
 };
-function network(url, e, code) {
-  const why = e?.cause?.message || e?.message || e;
-  return new LeatError(code, code === "truncated" ? `the answer of ${url} broke off: ${why}` : `${url} could not be reached: ${why}`, { cause: e, again: true });
+function network(url, cause, truncated2) {
+  const why = cause?.cause?.message || cause?.message;
+  const [code, what] = truncated2 ? ["truncated", "broke off"] : ["unavailable", "could not be reached"];
+  return new LeatError(code, `${url} ${what}: ${why}`, { cause, again: true });
 }
-var mostBody = 64 << 10;
-async function refusal(response, advice = "") {
-  const { status, headers } = response;
-  let body = "";
+async function refusal(response) {
+  const { status } = response;
+  const body = await response.text().catch(() => "");
   let problem;
-  let said = "";
-  if (response.status !== 200) {
-    body = await beginning(response).catch(() => "");
-    said = body.trim().split("\n", 1)[0].slice(0, 200);
-    if (mediaType(response).endsWith("json")) {
-      try {
-        problem = JSON.parse(body);
-        said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
-      } catch {
-      }
+  let said = body.trim().split("\n", 1)[0].slice(0, 200);
+  if (/json$/.test(mediaType(response))) {
+    try {
+      problem = JSON.parse(body);
+      said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
+    } catch {
     }
   }
   const again = status === 429 || status >= 500;
-  return new LeatError(
-    problem?.code ?? (again ? "unavailable" : "unexpected_answer"),
-    `${response.url} answered ${status}${said && ": " + said}${advice && ". " + advice}`,
-    { status, body, problem, again, retryAfter: retryAfter(headers.get("retry-after")) }
-  );
-}
-async function beginning(response) {
-  const reader = response.body?.getReader();
-  const decoder = new TextDecoder();
-  let text2 = "";
-  for (let chunk; reader && text2.length < mostBody && !(chunk = await reader.read()).done; ) text2 += decoder.decode(chunk.value, { stream: true });
-  reader?.cancel().catch(() => {
+  const wanted = header(response, "retry-after");
+  const after = /^\d+$/.test(wanted) ? +wanted * 1e3 : Date.parse(wanted) - Date.now() || 0;
+  return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
+    status,
+    body,
+    problem,
+    again,
+    after
   });
-  return text2.slice(0, mostBody);
 }
-function retryAfter(value) {
-  if (!value) return 0;
-  const delay = /^\d+$/.test(value) ? +value * 1e3 : Date.parse(value) - Date.now();
-  return delay > 0 ? delay : 0;
-}
-var mediaType = (response) => (response.headers.get("content-type") ?? "").split(";", 1)[0].trim().toLowerCase();
+var header = (response, name) => response.headers.get(name) ?? "";
+var mediaType = (response) => header(response, "content-type").split(";", 1)[0].trim().toLowerCase();
 
 // src/follow.ts
 var leastRetry = 100;
@@ -86,132 +49,73 @@ function wait(failures, floor, base) {
   return floor + Math.random() * (ceiling - floor);
 }
 var isSafe = (method = "GET") => /^(get|head)$/i.test(method);
-async function headersOf({ headers }) {
-  return new Headers(typeof headers === "function" ? await headers() : headers);
-}
-var Follower = class {
-  constructor(url, options, accept, place, form, choose) {
-    this.url = url;
-    this.options = options;
-    this.accept = accept;
-    this.place = place;
-    this.form = form;
-    this.choose = choose;
-    this.repeat = options.repeat ?? isSafe(options.method);
+var resolve = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+var headersOf = async ({ headers }) => new Headers(typeof headers === "function" ? await headers() : headers);
+function follow(url, options, accept, place, form, choose) {
+  const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options;
+  let repeat = options.repeat ?? isSafe(method);
+  let retry = 0;
+  let failures = 0;
+  let closed = false;
+  let attempt;
+  let cut;
+  let heard = 0;
+  let awake;
+  function interrupt(why, hurry) {
+    cut = new LeatError("unavailable", why, { again: true, hurry });
+    attempt?.abort();
   }
-  url;
-  options;
-  accept;
-  place;
-  form;
-  choose;
-  /** What the server asked for, in milliseconds; 0 if nothing. */
-  retry = 0;
-  closed = false;
-  /** Why it was closed. */
-  reason;
-  failures = 0;
-  attempt = new AbortController();
-  cut;
-  // why we ended the attempt
-  heard = 0;
-  // when the last byte came
-  awake;
-  // ends a wait
-  repeat;
-  onopen;
-  /** The connection ended, and there will be another attempt after delay. */
-  onwait;
-  onprogress;
-  /** close ends it. Who waits for more gets reason as an error, if there is one. */
-  close(reason) {
-    this.reason ??= reason;
-    this.closed = true;
-    this.attempt.abort();
-    this.awake?.();
-  }
-  /** setRetry takes over a delay that the server named. */
-  setRetry = (retry) => {
-    this.retry = clamp(retry);
-  };
-  /** run yields what arrives, as it arrives. An answer that is there already is not asked for again. */
-  async *run(first) {
-    if (first) this.repeat = false;
-    const stop = this.repeat ? this.watchPage() : void 0;
+  async function inTime(beats, what) {
+    const limit = options.stall ?? (beats && repeat ? 45e3 : 0);
+    heard = Date.now();
+    const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0;
     try {
-      while (!this.closed) {
-        const began = Date.now();
-        let error;
-        try {
-          const response = first ?? await this.connect();
-          if (!response) return;
-          this.form ??= this.choose(response);
-          this.form.begin(response);
-          this.onopen?.(response);
-          const before = this.place.position;
-          yield* this.read(response);
-          if (this.closed) break;
-          const out = [];
-          const more = this.form.end(!this.repeat, out);
-          if (out.length) yield out;
-          if (!more || !this.repeat) return;
-          error = new LeatError("unavailable", "the server ended the stream", { again: true });
-          if (this.place.position > before) this.failures = 0;
-        } catch (e) {
-          if (this.closed) break;
-          error = this.cut ?? this.form?.over?.() ?? e;
-          if (Date.now() - began >= stable) this.failures = 0;
-        } finally {
-          this.attempt.abort();
-        }
-        await this.pause(error);
-      }
+      return await what;
     } finally {
-      this.closed = true;
-      stop?.();
+      clearTimeout(timer);
     }
   }
-  /** connect makes one attempt. It returns nothing if there is no more to come. */
-  async connect() {
-    const { method, body, credentials, fetch = globalThis.fetch } = this.options;
-    const { place } = this;
-    this.attempt = new AbortController();
-    this.cut = void 0;
-    const headers = await headersOf(this.options);
+  async function connect() {
+    const headers = await headersOf(options);
     headers.set("accept-encoding", "identity");
-    if (!headers.has("accept")) headers.set("accept", this.accept);
-    if (place.lastEventId) headers.set("last-event-id", encodeId(place.lastEventId));
+    if (!headers.has("accept")) headers.set("accept", accept);
+    if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)));
     if (place.position && place.etag) {
       headers.set("range", `bytes=${place.position}-`);
       headers.set("if-range", place.etag);
     }
-    const request = new Request(this.url, { method, body, credentials, headers, cache: "no-store", signal: this.attempt.signal });
-    const response = await this.inTime(true, () => fetch(request)).catch((e) => {
-      throw network(this.url, e, "unavailable");
-    });
-    if (response.status === 204) return;
-    if (response.status === 416 && response.headers.get("content-range") === `bytes */${place.position}`) return;
-    if (!response.ok) throw await this.inTime(true, () => refusal(response));
+    attempt = new AbortController();
+    if (closed) attempt.abort();
+    const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal });
+    const response = await inTime(
+      true,
+      fetch(request).catch((e) => {
+        throw network(url, e);
+      })
+    );
+    const { status } = response;
+    if (status === 204 || status === 416 && header(response, "content-range") === `bytes */${place.position}`) return;
+    if (!response.ok) throw await inTime(true, refusal(response));
     return response;
   }
-  async *read(response) {
-    const form = this.form;
-    const reader = response.body?.getReader();
+  async function* read({ body: body2 }, form2) {
+    const reader = body2?.getReader();
     try {
-      while (reader && !this.closed) {
-        const { value, done } = await this.inTime(form.beats, () => reader.read()).catch((e) => {
-          throw network(this.url, e, "truncated");
+      while (reader) {
+        const next = reader.read().catch((e) => {
+          throw network(url, e, true);
         });
+        const { value, done } = await inTime(form2.beats, next);
         if (done) return;
-        this.place.position += value.length;
+        place.position += value.length;
         const out = [];
         let wrong;
         try {
-          form.feed(value, out);
+          form2.feed(value, out);
         } catch (e) {
           wrong = e;
         }
-        this.onprogress?.(this.place);
+        onProgress?.(place);
         if (out.length) yield out;
         if (wrong) throw wrong;
       }
@@ -220,348 +124,283 @@ var Follower = class {
       });
     }
   }
-  /** inTime ends the attempt if what is done takes longer than the other side may be silent. */
-  async inTime(expected, what) {
-    const limit = this.options.stall ?? (expected && this.repeat ? 45e3 : 0);
-    this.heard = Date.now();
-    const timer = limit > 0 && setTimeout(() => this.interrupt(`nothing arrived for ${limit} ms`), clamp(limit));
+  async function pause(error) {
+    const { again, hurry, after } = error;
+    if (!again || !repeat || form?.resumable() === false || !hurry && failures >= maxFailures) throw error;
+    const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1e3)));
+    await new Promise((resolve2) => {
+      const timer = setTimeout(resolve2, delay);
+      awake = () => {
+        clearTimeout(timer);
+        resolve2();
+      };
+      onWait?.(error, delay);
+      if (closed) awake();
+    });
+    awake = void 0;
+  }
+  function mend({ type, persisted }) {
+    if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return;
+    if (awake) return awake();
+    if (form?.resumable() === false) return;
+    if (type !== "visibilitychange" || form?.beats && Date.now() - heard > 2e4) interrupt("the page was away", true);
+  }
+  async function* run(first) {
+    if (first) repeat = false;
+    const stop = new AbortController();
+    if (repeat && globalThis.document) {
+      const { signal } = stop;
+      document.addEventListener("visibilitychange", mend, { signal });
+      addEventListener("pageshow", mend, { signal });
+      addEventListener("online", mend, { signal });
+    }
     try {
-      return await what();
+      while (!closed) {
+        const began = Date.now();
+        const before = place.position;
+        let error;
+        try {
+          const response = first ?? await connect();
+          if (!response) return;
+          form ??= choose(response);
+          form.begin(response);
+          onOpen?.(response);
+          yield* read(response, form);
+          const out = [];
+          const more = form.end(!repeat, out);
+          if (out.length) yield out;
+          if (!more || !repeat) return;
+          error = new LeatError("unavailable", `${url} ended the stream`, { again: true });
+          if (place.position > before) failures = 0;
+        } catch (e) {
+          error = cut ?? form?.over?.() ?? e;
+        }
+        attempt?.abort();
+        cut = void 0;
+        if (Date.now() - began > stable) failures = 0;
+        if (!closed) await pause(error);
+      }
     } finally {
-      if (timer) clearTimeout(timer);
+      closed = true;
+      attempt?.abort();
+      stop.abort();
     }
   }
-  /** interrupt ends the attempt. */
-  interrupt(why, hurry = false) {
-    this.cut = new LeatError("unavailable", why, { again: true, hurry });
-    this.attempt.abort();
-  }
-  /** pause waits for the next attempt, and throws if there will be none. */
-  async pause(error) {
-    if (!error.again || !this.repeat || this.form?.resumable() === false) throw error;
-    const delay = error.hurry ? 0 : wait(this.failures, Math.max(this.retry, error.retryAfter), 2 * (this.retry || (this.options.retry ?? 1e3)));
-    if (!error.hurry && ++this.failures > (this.options.maxFailures ?? Infinity)) throw error;
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, delay);
-      this.awake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      this.onwait?.(error, delay);
-      if (this.closed) this.awake();
-    });
-    this.awake = void 0;
-  }
-  /**
-   * watchPage mends the connection when a page is looked at again, comes back from the
-   * back/forward cache, or has a network again: it may have been cut without a word
-   * meanwhile. What it returns ends that.
-   */
-  watchPage() {
-    if (typeof document === "undefined") return;
-    const mend = (e) => {
-      if (e.type === "visibilitychange" && document.visibilityState !== "visible") return;
-      if (e.type === "pageshow" && !e.persisted) return;
-      if (this.awake) return this.awake();
-      if (e.type === "visibilitychange" && (!this.form?.beats || Date.now() - this.heard < 2e4)) return;
-      if (this.form?.resumable() === false) return;
-      this.interrupt("the page was away", true);
-    };
-    const where = [
-      [document, "visibilitychange"],
-      [window, "pageshow"],
-      [window, "online"]
-    ];
-    for (const [target, type] of where) target.addEventListener(type, mend);
-    return () => {
-      for (const [target, type] of where) target.removeEventListener(type, mend);
-    };
-  }
-};
-function encodeId(id) {
-  return /^[\0-\x7f]*$/.test(id) ? id : String.fromCharCode(...new TextEncoder().encode(id));
+  return {
+    run,
+    close() {
+      closed = true;
+      attempt?.abort();
+      awake?.();
+    },
+    setRetry(milliseconds) {
+      retry = clamp(milliseconds);
+    },
+    retry: () => retry
+  };
 }
 
 // src/sse.ts
-var Lines = class {
-  // drops one byte order mark, keeps cut characters
-  constructor(cr, most, line) {
-    this.cr = cr;
-    this.most = most;
-    this.line = line;
-  }
-  cr;
-  most;
-  line;
-  pieces = [];
-  held = 0;
-  afterCR = false;
-  decoder = new TextDecoder();
-  /** feed takes bytes, and calls line for each line that ends with them. */
-  feed(chunk) {
-    const text2 = this.decoder.decode(chunk, { stream: true });
-    let from = 0;
-    if (this.afterCR && text2) {
-      if (text2[0] === "\n") from = 1;
-      this.afterCR = false;
-    }
-    let lf = -2;
-    let cr = this.cr ? -2 : -1;
-    for (; ; ) {
-      if (lf !== -1 && lf < from) lf = text2.indexOf("\n", from);
-      if (cr !== -1 && cr < from) cr = text2.indexOf("\r", from);
-      const end = cr === -1 || lf !== -1 && lf < cr ? lf : cr;
-      if (end === -1) break;
-      const next = end + 1;
-      if (end === cr) {
-        if (next === text2.length) this.afterCR = true;
-        else if (text2[next] === "\n") {
-          this.take(text2, from, end);
-          from = next + 1;
-          continue;
-        }
-      }
-      this.take(text2, from, end);
-      from = next;
-    }
-    if (from < text2.length) {
-      this.pieces.push(text2.slice(from));
-      this.held += text2.length - from;
-      this.check(this.held);
-    }
-  }
-  take(text2, from, end) {
-    let line = text2.slice(from, end);
-    if (this.held) {
-      this.check(this.held + line.length);
-      line = this.rest + line;
-      this.pieces = [];
-      this.held = 0;
-    }
-    this.line(line);
-  }
-  /** rest is what has come of a line that has not ended. */
-  get rest() {
-    return this.pieces.join("");
-  }
-  check(size) {
-    if (size > this.most) throw tooLarge(this.most);
-  }
-};
 var tooLarge = (most) => new LeatError("too_large", `what comes next is larger than the limit of ${most} characters. Raise the option maxSize.`);
-var EventParser = class {
-  constructor(lastEventId, most, event, retry, comment) {
-    this.lastEventId = lastEventId;
-    this.most = most;
-    this.event = event;
-    this.retry = retry;
-    this.comment = comment;
-    this.id = lastEventId;
-    this.lines = new Lines(true, most, (line) => this.line(line));
-  }
-  lastEventId;
-  most;
-  event;
-  retry;
-  comment;
-  lines;
-  type = "";
-  data = [];
-  size = 0;
-  id;
-  /** Something has come of an event that has not ended. */
-  begun = false;
-  feed(chunk) {
-    this.lines.feed(chunk);
-  }
-  /** partial reports whether the bytes so far break off inside an event. */
-  get partial() {
-    return this.begun || this.lines.rest !== "";
-  }
-  line(line) {
-    if (!line) return this.dispatch();
-    const colon = line.indexOf(":");
-    if (colon === 0) return this.comment?.(line.slice(1));
-    this.begun = true;
-    const name = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
-    switch (name) {
-      case "data":
-        this.size += value.length + 1;
-        if (this.size > this.most) throw tooLarge(this.most);
-        this.data.push(value);
-        break;
-      case "event":
-        this.type = value;
-        break;
-      case "id":
-        if (!value.includes("\0")) this.id = value;
-        break;
-      case "retry":
-        if (/^\d+$/.test(value)) this.retry(+value);
-    }
-  }
-  dispatch() {
-    this.lastEventId = this.id;
-    if (this.data.length) {
-      const e = { type: this.type || "message", data: this.data.join("\n"), id: this.id };
-      this.data = [];
-      this.size = 0;
-      if (e.type === "leat.gap" || e.type === "leat.end") {
-        try {
-          e[e.type === "leat.gap" ? "gap" : "end"] = JSON.parse(e.data);
-        } catch {
+function splitter(cr, most, line) {
+  const decoder = new TextDecoder();
+  let pieces = [];
+  let held = 0;
+  let afterCR = false;
+  const rest = () => pieces.join("");
+  return {
+    rest,
+    feed(chunk) {
+      const text2 = decoder.decode(chunk, { stream: true });
+      if (!text2) return;
+      let from = afterCR && text2[0] === "\n" ? 1 : 0;
+      afterCR = false;
+      let nextLF = -2;
+      let nextCR = cr ? -2 : Infinity;
+      const find = (c) => (text2.indexOf(c, from) + 1 || Infinity) - 1;
+      for (; ; ) {
+        if (nextLF < from) nextLF = find("\n");
+        if (nextCR < from) nextCR = find("\r");
+        const end = Math.min(nextLF, nextCR);
+        if (held + Math.min(end, text2.length) - from > most) throw tooLarge(most);
+        if (end === Infinity) break;
+        const whole = held ? rest() + text2.slice(from, end) : text2.slice(from, end);
+        pieces = [];
+        held = 0;
+        from = end + 1;
+        if (end === nextCR) {
+          afterCR = from === text2.length;
+          if (text2[from] === "\n") from++;
         }
+        line(whole);
       }
-      this.event(e);
+      if (from < text2.length) {
+        pieces.push(text2.slice(from));
+        held += text2.length - from;
+      }
     }
-    this.type = "";
-    this.begun = false;
-  }
-};
+  };
+}
 
 // src/json.ts
-var quote = 34;
-var comma = 44;
-var backslash = 92;
-var ArrayParser = class {
-  // something of the value at the top has come
-  constructor(most, element) {
-    this.most = most;
-    this.element = element;
-  }
-  most;
-  element;
-  /** The value at the top has ended. */
-  whole = false;
-  decoder = new TextDecoder();
-  pieces = [];
-  held = 0;
-  array = false;
-  depth = 0;
-  inString = false;
-  escaped = false;
-  count = 0;
-  begun = false;
-  feed(chunk) {
-    const text2 = this.decoder.decode(chunk, { stream: true });
-    let from = 0;
-    for (let i = 0; i < text2.length; i++) {
-      const c = text2.charCodeAt(i);
-      if (this.inString) {
-        if (this.escaped) this.escaped = false;
-        else if (c === backslash) this.escaped = true;
-        else if (c === quote) this.inString = false;
-        continue;
-      }
-      if (c === 32 || c >= 9 && c <= 13) continue;
-      if (this.whole) throw this.wrong("something follows the end of the array");
-      if (!this.begun) {
-        this.begun = true;
-        if (c === 91) {
-          this.array = true;
-          from = i + 1;
-          continue;
-        }
-      }
-      if (c === quote) this.inString = true;
-      else if (c === 91 || c === 123) this.depth++;
-      else if (c === 93 || c === 125) {
-        if (this.depth) this.depth--;
-        else if (this.array && c === 125) throw this.wrong("} without {");
-        else {
-          this.whole = true;
-          this.take(text2, from, i, c === 93 && !this.count);
-        }
-      } else if (c === comma && this.array && !this.depth) {
-        this.take(text2, from, i);
-        from = i + 1;
-      }
-    }
-    if (from < text2.length && !this.whole) {
-      this.pieces.push(text2.slice(from));
-      this.held += text2.length - from;
-      if (this.held > this.most) throw tooLarge(this.most);
-    }
-  }
-  /** end takes the end of the body, and reports whether all has come that was to come. */
-  end() {
-    if (!this.begun || this.array) return this.whole;
-    try {
-      this.take("", 0, 0);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-  take(text2, from, to, mayBeNone = false) {
-    const element = this.pieces.join("") + text2.slice(from, to);
-    this.pieces = [];
-    this.held = 0;
-    if (mayBeNone && !element.trim()) return;
+function arrayParser(most, element) {
+  const decoder = new TextDecoder();
+  let pieces = [];
+  let held = 0;
+  let begun = false;
+  let array = false;
+  let whole = false;
+  let depth = 0;
+  let inString = false;
+  let escaped = false;
+  let count = 0;
+  const wrong = (what) => new LeatError("invalid_body", `element ${count + 1} is not JSON: ${what}`, { line: count + 1 });
+  function take(rest, mayBeNone = false) {
+    const text2 = pieces.join("") + rest;
+    pieces = [];
+    held = 0;
+    if (mayBeNone && !text2.trim()) return;
     let value;
     try {
-      value = JSON.parse(element);
+      value = JSON.parse(text2);
     } catch (e) {
-      throw this.wrong(e.message);
+      throw wrong(e.message);
     }
-    this.count++;
-    this.element(value);
+    count++;
+    element(value);
   }
-  wrong(what) {
-    return new LeatError("invalid_body", `element ${this.count + 1} is not JSON: ${what}`, { line: this.count + 1 });
-  }
-};
+  return {
+    feed(chunk) {
+      const text2 = decoder.decode(chunk, { stream: true });
+      let from = 0;
+      for (let i = 0; i < text2.length; i++) {
+        const c = text2[i];
+        if (inString) {
+          if (escaped) escaped = false;
+          else if (c === "\\") escaped = true;
+          else inString = c !== '"';
+        } else if (c > " ") {
+          if (whole) throw wrong("unexpected " + c);
+          if (!begun) {
+            begun = true;
+            array = c === "[";
+            if (array) {
+              from = i + 1;
+              continue;
+            }
+          }
+          if (c === '"') inString = true;
+          else if (c === "[" || c === "{") depth++;
+          else if (c === "]" || c === "}") {
+            if (array && !depth && c === "]") {
+              whole = true;
+              take(text2.slice(from, i), !count);
+            } else if (!depth--) throw wrong("unexpected " + c);
+          } else if (c === "," && array && !depth) {
+            take(text2.slice(from, i));
+            from = i + 1;
+          }
+        }
+      }
+      if (whole) return;
+      pieces.push(text2.slice(from));
+      held += text2.length - from;
+      if (held > most) throw tooLarge(most);
+    },
+    end() {
+      if (!begun || array) return whole;
+      try {
+        take("");
+        return true;
+      } catch {
+        return false;
+      }
+    }
+  };
+}
 
 // src/forms.ts
 var truncated = (what, again = false) => new LeatError("truncated", what, { again });
 var eventStream = "text/event-stream";
-function events(r) {
-  let parser;
+function events({ place, maxSize, setRetry, onComment }) {
   let out;
-  let ended = false;
+  let split;
+  let type;
+  let data;
+  let size;
+  let id;
+  let begun;
+  let ended;
+  function dispatch() {
+    place.lastEventId = id;
+    if (data.length) {
+      const e = { type: type || "message", data: data.join("\n"), id };
+      const word = /^leat\.(gap|end)$/.exec(type);
+      if (word) {
+        try {
+          e[word[1]] = JSON.parse(e.data);
+        } catch {
+        }
+      }
+      ended = !!e.end;
+      out.push(e);
+    }
+    clear();
+  }
+  function clear() {
+    type = "";
+    data = [];
+    size = 0;
+    begun = false;
+  }
+  function take(line) {
+    if (!line) return dispatch();
+    const colon = line.indexOf(":");
+    if (!colon) return onComment?.(line.slice(1));
+    begun = true;
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
+    if (name === "data") {
+      size += value.length + 1;
+      if (size > maxSize + 1) throw tooLarge(maxSize);
+      data.push(value);
+    } else if (name === "event") type = value;
+    else if (name === "id" && !value.includes("\0")) id = value;
+    else if (name === "retry" && /^\d+$/.test(value)) {
+      setRetry(+value);
+      ended = false;
+    }
+  }
   return {
     beats: true,
     resumable: () => true,
     begin(response) {
-      const type = mediaType(response);
-      if (response.status !== 200 || type !== eventStream)
-        throw new LeatError("unexpected_answer", `${response.url} is no event stream: status ${response.status}, content type "${type}". Check the address.`, { status: response.status });
-      parser = new EventParser(
-        r.place.lastEventId,
-        r.maxSize,
-        (e) => {
-          ended = !!e.end;
-          out.push(e);
-        },
-        (retry) => {
-          ended = false;
-          r.setRetry(retry);
-        },
-        r.onComment
-      );
+      const { status, url } = response;
+      const is = mediaType(response);
+      if (status !== 200 || is !== eventStream)
+        throw new LeatError("unexpected_answer", `${url} is no event stream: status ${status}, content type "${is}". Check the address.`, { status });
+      id = place.lastEventId;
+      ended = false;
+      clear();
+      split = splitter(true, maxSize, take);
     },
     feed(chunk, to) {
       out = to;
-      try {
-        parser.feed(chunk);
-      } finally {
-        r.place.lastEventId = parser.lastEventId;
-      }
+      split.feed(chunk);
     },
     end(last) {
-      if (last && parser.partial) throw truncated("the stream ends inside an event");
+      if (last && (begun || split.rest())) throw truncated("the stream ends inside an event");
       return !ended;
     }
   };
 }
-function lines(r) {
+function lines({ place, maxSize, setRetry, onInvalid }) {
   let out;
-  let splitter;
+  let split;
   let count = 0;
   let leat = false;
   let ended = false;
-  const take = (text2) => {
+  function take(text2) {
     if (!text2.trim()) return;
     count++;
     let value;
@@ -569,51 +408,52 @@ function lines(r) {
       value = JSON.parse(text2);
     } catch (e) {
       const error = new LeatError("invalid_line", `line ${count} is not JSON: ${e.message}`, { line: count, body: text2.slice(0, 200) });
-      if (!r.onInvalid) throw error;
-      return r.onInvalid(error);
+      if (!onInvalid) throw error;
+      return onInvalid(error);
     }
     if (count === 1) leat = /^\{"id":"\d{16}_\d{16}"\}\s*$/.test(text2);
     if (leat) {
       const { id, topic, gap, end, retry } = value;
-      if (id) r.place.lastEventId = id;
+      if (id) place.lastEventId = id;
       ended = !!end;
-      if (retry) r.setRetry(retry);
+      if (retry) setRetry(retry);
       if (topic === void 0 && !gap && !end) return;
     }
     out.push(value);
-  };
+  }
   return {
-    // A server that sends no positions may be silent as long as it likes.
+    // Others may be silent as long as they like.
     get beats() {
       return leat;
     },
     resumable: () => leat || !count,
     begin() {
-      splitter = new Lines(false, r.maxSize, take);
+      split = splitter(false, maxSize, take);
     },
     feed(chunk, to) {
       out = to;
-      splitter.feed(chunk);
+      split.feed(chunk);
     },
     end(_, to) {
-      const { rest } = splitter;
+      const rest = split.rest();
       if (rest.trim()) {
-        out = to;
+        let value;
         try {
-          if (leat || isFinite(JSON.parse(rest))) throw 0;
+          value = JSON.parse(rest);
         } catch {
-          throw truncated(`the body ends inside line ${count + 1}`, leat);
         }
+        if (leat || value === void 0 || typeof value === "number") throw truncated(`the body ends inside line ${count + 1}`, leat);
+        out = to;
         take(rest);
       }
       return leat && !ended;
     }
   };
 }
-function elements(r) {
+function elements({ maxSize }) {
   let out;
   let begun = false;
-  const parser = new ArrayParser(r.maxSize, (value) => out.push(value));
+  const parser = arrayParser(maxSize, (value) => out.push(value));
   return {
     beats: false,
     resumable: () => !begun,
@@ -624,39 +464,39 @@ function elements(r) {
       out = to;
       parser.feed(chunk);
     },
-    end() {
+    end(_, to) {
+      out = to;
       if (!parser.end()) throw truncated("the body ends before its JSON does");
       return false;
     }
   };
 }
-function bytes(r, map = (chunk) => chunk) {
-  const { place } = r;
+function bytes({ place }, map = (chunk) => chunk) {
   let length = NaN;
   let broken;
   let from;
   return {
     beats: false,
     resumable: () => !place.position || !!place.etag,
-    begin({ status, headers }) {
+    begin(response) {
       from = place.position;
-      const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "");
-      if (from ? status !== 206 || !range || +range[1] !== from : status === 206)
-        throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status });
-      const plain2 = /^(|identity)$/i.test(headers.get("content-encoding") ?? "");
-      const size = headers.get("content-length");
+      const range = /^bytes (\d+)-\d+\/(\d*)/.exec(header(response, "content-range"));
+      const start = range ? +range[1] : 0;
+      if (from && start !== from) throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status: response.status });
+      const plain2 = !header(response, "content-encoding");
+      const size = header(response, "content-length");
       length = plain2 && size ? from + +size : NaN;
-      place.total = range ? range[2] === "*" ? void 0 : +range[2] : length || void 0;
-      const etag = headers.get("etag");
-      if (!plain2 || !from) place.etag = void 0;
-      if (plain2 && etag?.startsWith('"')) place.etag = etag;
-      broken = headers.get("leat-end");
+      place.total = (range ? +range[2] : length) || void 0;
+      const etag = header(response, "etag");
+      place.etag = plain2 && start === from && etag[0] === '"' ? etag : void 0;
+      broken = header(response, "leat-end");
     },
     feed(chunk, out) {
       out.push(map(chunk));
     },
     end() {
       if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true);
+      if (map()) throw truncated("the text ends inside a character");
       return false;
     },
     // Coming back to the end of such a stream would only bring the same.
@@ -667,205 +507,158 @@ function bytes(r, map = (chunk) => chunk) {
 }
 function text(r) {
   const decoder = new TextDecoder();
-  const form = bytes(r, (chunk) => decoder.decode(chunk, { stream: true }));
-  return {
-    ...form,
-    end(last, out) {
-      form.end(last, out);
-      if (decoder.decode()) throw truncated("the text ends inside a character");
-      return false;
-    }
-  };
+  return bytes(r, (chunk) => decoder.decode(chunk, { stream: !!chunk }));
 }
 
 // src/shared.ts
 var answerTime = 5e3;
 var askEvery = 2e4;
-var canShare = (options) => isSafe(options.method) && !!globalThis.navigator?.locks && typeof BroadcastChannel === "function" && typeof document === "object";
+var canShare = ({ method }) => isSafe(method) && !!globalThis.document && !!navigator.locks;
 var isOffset = (id) => /^\d{16}_\d{16}$/.test(id);
 var startsNow = (url) => /\/events\?/.test(url) && !/[?&](from=(?!now)|last_?event_?id=)/i.test(url);
-var Sharing = class {
-  constructor(url, options, sink) {
-    this.url = url;
-    this.options = options;
-    this.sink = sink;
-    const { withCredentials, headers } = options;
-    this.name = `leat ${!!withCredentials} ${url} ${typeof headers === "function" ? headers : JSON.stringify([...new Headers(headers)])}`;
-    this.channel = new BroadcastChannel(this.name);
-    this.channel.onmessage = (e) => this.hear(e.data);
-    document.addEventListener("visibilitychange", this.ask);
-    addEventListener("pageshow", this.ask);
-    this.beat = setInterval(this.ask, askEvery);
-    this.wish();
-    this.say({ kind: "ask" });
-  }
-  url;
-  options;
-  sink;
-  channel;
-  name;
-  stop = new AbortController();
-  leading;
-  catching;
-  queue = [];
-  // what was said while we catch up
-  origin = "";
-  doubt;
-  // runs out if nobody answers
-  beat;
-  joined = false;
-  get retry() {
-    return this.leading?.retry ?? 0;
-  }
-  close() {
-    this.stop.abort();
-    this.leading?.close();
-    this.catching?.close();
-    this.channel.close();
-    document.removeEventListener("visibilitychange", this.ask);
-    removeEventListener("pageshow", this.ask);
-    clearInterval(this.beat);
-    clearTimeout(this.doubt);
-  }
-  /** wish waits for its turn to lead, or takes it from a page that does not answer. */
-  wish(steal = false) {
-    const { signal } = this.stop;
-    navigator.locks.request(this.name, steal ? { steal } : { signal }, () => signal.aborted ? void 0 : this.lead()).catch(() => {
-      this.leading?.close();
-      this.leading = void 0;
-      if (!signal.aborted) this.wish();
+var plain = (error) => ({ ...error, message: error.message, cause: void 0 });
+function share(url, options, sink) {
+  const { place } = sink;
+  const { withCredentials, headers } = options;
+  const name = `leat ${!!withCredentials} ${url} ${typeof headers === "function" ? headers : JSON.stringify([...new Headers(headers)])}`;
+  const channel = new BroadcastChannel(name);
+  const stop = new AbortController();
+  const { signal } = stop;
+  let leading;
+  let catching;
+  let queue = [];
+  let origin = "";
+  let joined = false;
+  let doubt;
+  const say = (message) => channel.postMessage({ ...message, id: place.lastEventId });
+  const wish = (steal) => {
+    navigator.locks.request(name, steal ? { steal } : { signal }, () => lead()).catch(() => {
+      leading?.close();
+      leading = void 0;
+      if (!signal.aborted) wish();
     });
-  }
-  /** lead makes the connection. What it returns ends when this page is done. */
-  lead() {
-    clearTimeout(this.doubt);
-    this.catching?.close();
-    this.catching = void 0;
-    this.queue = [];
-    const { sink } = this;
-    let before = sink.place.lastEventId;
-    this.leading = pump(this.url, this.options, {
-      place: sink.place,
-      opened: (origin) => {
-        this.origin = origin;
-        this.say({ kind: "state", origin });
+  };
+  const lead = () => new Promise((resolve2) => {
+    if (signal.aborted) return resolve2();
+    signal.addEventListener("abort", () => resolve2());
+    clearTimeout(doubt);
+    catching?.close();
+    catching = void 0;
+    queue = [];
+    let before = place.lastEventId;
+    leading = pump(url, options, {
+      place,
+      opened(from) {
+        origin = from;
+        say({ origin });
         sink.opened(origin);
       },
-      events: (batch) => {
-        this.say({ kind: "events", before, batch });
-        before = sink.place.lastEventId;
+      events(batch) {
+        say({ before, batch });
+        before = place.lastEventId;
         sink.events(batch);
       },
-      waiting: (error, delay) => {
-        this.origin = "";
-        this.say({ kind: "waiting", error: plain(error), delay });
+      waiting(error, delay) {
+        origin = "";
+        say({ error: plain(error), delay });
         sink.waiting(error, delay);
       },
-      ended: (error) => {
-        this.say({ kind: "ended", error: plain(error) });
-        this.end(error);
+      ended(error) {
+        say({ error: plain(error) });
+        end(error);
       }
     });
-    return new Promise((resolve) => this.stop.signal.addEventListener("abort", () => resolve()));
-  }
-  /** ask makes sure that the page that leads is alive. It matters to who is looked at. */
-  ask = () => {
-    if (this.leading || document.visibilityState !== "visible") return;
-    this.say({ kind: "ask" });
-    this.doubt ??= setTimeout(() => {
-      this.doubt = void 0;
-      this.wish(true);
+  });
+  const ask = () => {
+    if (leading || document.visibilityState !== "visible") return;
+    say({ ask: true });
+    doubt ??= setTimeout(() => {
+      doubt = void 0;
+      wish(true);
     }, answerTime);
   };
-  say(message) {
-    this.channel.postMessage({ ...message, id: this.sink.place.lastEventId });
-  }
-  hear(m) {
-    const { sink, leading } = this;
-    if (m.kind === "ask") {
-      if (leading) this.say({ kind: "state", origin: this.origin });
-      return;
-    }
+  const hear = (m) => {
+    if (m.ask) return leading && say({ origin });
     if (leading) return;
-    clearTimeout(this.doubt);
-    this.doubt = void 0;
-    if (this.catching) {
-      this.queue.push(m);
-      return;
+    clearTimeout(doubt);
+    doubt = void 0;
+    if (catching) return queue.push(m);
+    if (m.error) {
+      const error = new LeatError(m.error.code, m.error.message, m.error);
+      return m.delay === void 0 ? end(error) : sink.waiting(error, m.delay);
     }
-    if (m.kind === "waiting") return sink.waiting(failure(m.error), m.delay);
-    if (m.kind === "ended") return this.end(failure(m.error));
-    const place = m.kind === "events" ? m.before : m.id;
-    if (!this.joined && !sink.place.lastEventId && startsNow(this.url)) sink.place.lastEventId = place;
-    this.joined = true;
-    if (isOffset(place) && place > sink.place.lastEventId) {
-      this.queue.push(m);
-      return this.catchUp(place);
+    const { id, batch, before = id } = m;
+    if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before;
+    joined = true;
+    const own = place.lastEventId;
+    if (isOffset(before) && before > own) {
+      queue.push(m);
+      return catchUp(before);
     }
-    if (m.kind === "events") return this.take(m.before, m.batch, m.id);
     if (m.origin) sink.opened(m.origin);
-  }
-  /** take shows what came, but for what this page has had. */
-  take(before, batch, id) {
-    const { sink } = this;
-    const own = sink.place.lastEventId;
+    if (!batch) return;
     const ahead = isOffset(own) && isOffset(before) && own > before;
-    if (!ahead || id > own) sink.place.lastEventId = id;
+    if (!ahead || id > own) place.lastEventId = id;
     sink.events(ahead ? batch.filter((e) => e.id > own || e.gap && e.id === own) : batch);
-  }
-  /** catchUp gets what this page has missed over a connection of its own, up to a place. */
-  catchUp(place) {
-    const { sink } = this;
-    const url = new URL(this.url);
-    url.searchParams.set("heartbeat", "1s");
-    const source = this.catching = pump(url.href, this.options, {
+  };
+  const catchUp = (until) => {
+    const target = new URL(url);
+    target.searchParams.set("heartbeat", "1s");
+    const source = catching = pump(target.href, options, {
       ...sink,
-      events: (batch) => {
+      events(batch) {
         sink.events(batch);
-        if (sink.place.lastEventId < place) return;
+        if (place.lastEventId < until) return;
         source.close();
-        this.catching = void 0;
-        for (const m of this.queue.splice(0)) this.hear(m);
+        catching = void 0;
+        queue.splice(0).forEach(hear);
       },
-      ended: (error) => this.end(error)
+      ended: end
     });
-  }
-  end(error) {
-    this.close();
-    this.sink.ended(error);
-  }
-};
-var plain = ({ code, message, status, body, problem }) => ({ code, message, status, body, problem });
-var failure = ({ message, ...members }) => new LeatError(members.code, message, members);
+  };
+  const close = () => {
+    stop.abort();
+    leading?.close();
+    catching?.close();
+    channel.close();
+    clearInterval(beat);
+    clearTimeout(doubt);
+  };
+  const end = (error) => {
+    close();
+    sink.ended(error);
+  };
+  channel.onmessage = ({ data }) => hear(data);
+  document.addEventListener("visibilitychange", ask, { signal });
+  addEventListener("pageshow", ask, { signal });
+  const beat = setInterval(ask, askEvery);
+  wish();
+  say({ ask: true });
+  return { close, retry: () => leading?.retry() ?? 0 };
+}
 
 // src/eventsource.ts
-var LeatErrorEvent = class extends Event {
-  constructor(error, delay) {
-    super("error");
-    this.error = error;
-    this.delay = delay;
-  }
-  error;
-  delay;
-  /** The status of the answer, 0 if there was none. */
-  get status() {
-    return this.error.status;
-  }
-  /** The body of an answer that was refused. */
-  get body() {
-    return this.error.body;
-  }
-};
+var errorEvent = (error, delay) => Object.assign(new Event("error"), { error, delay, status: error.status, body: error.body });
 function pump(url, options, sink) {
-  const form = events({
-    place: sink.place,
-    maxSize: options.maxSize ?? 16 << 20,
-    setRetry: (ms) => follower.setRetry(ms),
-    onComment: options.onComment
-  });
-  const follower = new Follower(url, { ...options, credentials: options.withCredentials ? "include" : "same-origin" }, eventStream, sink.place, form);
-  follower.onopen = (response) => sink.opened(new URL(response.url || url).origin);
-  follower.onwait = (error, delay) => sink.waiting(error, delay);
+  const { withCredentials, maxSize = 16 << 20, onComment } = options;
+  const follower = follow(
+    url,
+    {
+      ...options,
+      credentials: withCredentials ? "include" : "same-origin",
+      onOpen(response) {
+        sink.opened(new URL(response.url || url).origin);
+        options.onOpen?.(response);
+      },
+      onWait(error, delay) {
+        sink.waiting(error, delay);
+        options.onWait?.(error, delay);
+      }
+    },
+    eventStream,
+    sink.place,
+    events({ place: sink.place, maxSize, onComment, setRetry: (milliseconds) => follower.setRetry(milliseconds) })
+  );
   let closed = false;
   queueMicrotask(async () => {
     let error = new LeatError("ended", "the stream has ended", { status: 204 });
@@ -881,9 +674,7 @@ function pump(url, options, sink) {
       closed = true;
       follower.close();
     },
-    get retry() {
-      return follower.retry;
-    }
+    retry: follower.retry
   };
 }
 var LeatEventSource = class extends EventTarget {
@@ -895,103 +686,87 @@ var LeatEventSource = class extends EventTarget {
   CLOSED = 2;
   url;
   withCredentials;
-  state = 0;
-  place;
-  at;
+  #state = 0;
+  #place;
+  #at;
   // the id of the event that is dispatched
-  origin = "";
-  source;
+  #source;
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  /** Records are gone that were due: the event `leat.gap`. */
+  ongap = null;
+  /** A topic has ended: the event `leat.end`. */
+  onend = null;
   constructor(url, options = {}) {
     super();
     try {
-      this.url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+      this.url = resolve(url).href;
     } catch {
       throw new DOMException(`"${url}" is no URL`, "SyntaxError");
     }
     this.withCredentials = !!options.withCredentials;
-    this.place = { lastEventId: options.lastEventId ?? "", position: 0 };
+    for (const type of ["open", "message", "error", "leat.gap", "leat.end"])
+      this.addEventListener(type, (e) => this["on" + type.replace("leat.", "")]?.(e));
+    let origin;
+    this.#place = { lastEventId: options.lastEventId ?? "", position: 0 };
     const sink = {
-      place: this.place,
-      opened: (origin) => {
-        this.origin = origin;
-        if (this.state === 0) this.turn(1, new Event("open"));
+      place: this.#place,
+      opened: (from) => {
+        origin = from;
+        if (!this.#state) this.#turn(1, new Event("open"));
       },
       events: (batch) => {
         for (const e of batch) {
-          if (this.state === 2) return;
-          this.at = e.id;
-          const event = new MessageEvent(e.type, { data: e.data, lastEventId: e.id, origin: this.origin });
-          const { gap, end } = e;
-          this.dispatchEvent(gap || end ? Object.assign(event, { gap, end }) : event);
+          if (this.#state === 2) return;
+          this.#at = e.id;
+          const event = new MessageEvent(e.type, { data: e.data, lastEventId: e.id, origin });
+          this.dispatchEvent(Object.assign(event, { gap: e.gap, end: e.end }));
         }
-        this.at = void 0;
+        this.#at = void 0;
       },
-      waiting: (error, delay) => this.turn(0, new LeatErrorEvent(error, delay)),
-      ended: (error) => this.turn(2, new LeatErrorEvent(error))
+      waiting: (error, delay) => this.#turn(0, errorEvent(error, delay)),
+      ended: (error) => this.#turn(2, errorEvent(error))
     };
-    this.source = options.shared && canShare(options) ? new Sharing(this.url, options, sink) : pump(this.url, options, sink);
+    this.#source = options.shared && canShare(options) ? share(this.url, options, sink) : pump(this.url, options, sink);
   }
   get readyState() {
-    return this.state;
+    return this.#state;
   }
   /** The last event ID: where another reader can go on. */
   get lastEventId() {
-    return this.at ?? this.place.lastEventId;
+    return this.#at ?? this.#place.lastEventId;
   }
   /** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
   get reconnectionTime() {
-    return this.source.retry;
+    return this.#source.retry();
   }
   /** close ends the connection for good. */
   close() {
-    this.state = 2;
-    this.source.close();
+    this.#state = 2;
+    this.#source.close();
   }
-  turn(state, event) {
-    if (this.state === 2) return;
-    this.state = state;
+  #turn(state, event) {
+    if (this.#state === 2) return;
+    this.#state = state;
     this.dispatchEvent(event);
   }
 };
-for (const type of ["open", "message", "error", "leat.gap", "leat.end"]) {
-  const set = /* @__PURE__ */ new WeakMap();
-  Object.defineProperty(LeatEventSource.prototype, "on" + type.replace("leat.", ""), {
-    configurable: true,
-    enumerable: true,
-    get() {
-      return set.get(this)?.handler ?? null;
-    },
-    set(handler) {
-      if (typeof handler !== "function") handler = null;
-      const known = set.get(this);
-      if (known) known.handler = handler;
-      else if (handler) {
-        const mine = { handler };
-        set.set(this, mine);
-        this.addEventListener(type, (e) => mine.handler?.call(this, e));
-      }
-    }
-  });
-}
 
 // src/publish.ts
 async function publish(url, data, options = {}) {
   const { type, producer, signal, credentials, fetch = globalThis.fetch, maxFailures = Infinity } = options;
-  const target = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-  const key = options.key ?? (producer ? void 0 : Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-"));
+  const target = resolve(url);
+  const key = options.key ?? (producer ? void 0 : `${Math.random()}-${Math.random()}`);
   if (type) target.searchParams.set("type", type);
   if (key) target.searchParams.set("key", key);
   const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
   const body = raw ? data : JSON.stringify(data);
-  const contentType = options.contentType ?? (typeof data === "string" ? "text/plain" : !raw ? "application/json" : data instanceof Blob && data.type || "application/octet-stream");
+  const contentType = options.contentType ?? (raw ? "" : "application/json");
   for (let failures = 0; ; failures++) {
     const headers = await headersOf(options);
-    headers.set("content-type", contentType);
-    if (producer) {
-      headers.set("producer-id", producer.id);
-      headers.set("producer-epoch", `${producer.epoch}`);
-      headers.set("producer-seq", `${producer.seq}`);
-    }
+    if (contentType) headers.set("content-type", contentType);
+    for (const name in producer) headers.set("producer-" + name, `${producer[name]}`);
     let error;
     try {
       const response = await fetch(new Request(target, { method: "POST", headers, body, credentials, signal }));
@@ -1003,72 +778,64 @@ async function publish(url, data, options = {}) {
       if (![408, 429, 502, 503, 504].includes(error.status)) throw error;
     } catch (e) {
       if (signal?.aborted || e instanceof LeatError) throw e;
-      error = network(target.href, e, "unavailable");
+      error = network(target.href, e);
     }
     if (failures >= maxFailures) throw error;
-    await new Promise((resolve) => setTimeout(resolve, wait(failures, error.retryAfter, 500)));
-    signal?.throwIfAborted();
+    await new Promise((resolve2) => setTimeout(resolve2, wait(failures, error.after, 500)));
   }
 }
 
 // src/stream.ts
-var accepts = {
-  sse: eventStream,
-  ndjson: "application/x-ndjson",
-  json: "application/json",
-  bytes: "*/*",
-  text: "*/*"
-};
+var accepts = { sse: eventStream, ndjson: "application/x-ndjson", json: "application/json" };
 var forms = { sse: events, ndjson: lines, json: elements, bytes, text };
 function formOf(response) {
   const type = mediaType(response);
   if (type === eventStream) return "sse";
-  if (/^application\/(x-ndjson|ndjson|jsonl|stream\+json)$/.test(type)) return "ndjson";
+  if (/ndjson$|jsonl$|stream\+json$/.test(type)) return "ndjson";
   if (/[/+]json$/.test(type)) return "json";
   return type.startsWith("text/") ? "text" : "bytes";
 }
 function stream(source, options = {}) {
   const { as, signal, maxSize = 16 << 20, onComment, onInvalid } = options;
   const place = { lastEventId: "", position: 0, ...options.resume };
-  const form = (as2) => forms[as2]({ place, maxSize, onComment, onInvalid, setRetry: (ms) => follower.setRetry(ms) });
   const response = source instanceof Response ? source : void 0;
-  const follower = new Follower(
+  const follower = follow(
     response?.url ?? String(source),
     options,
-    as ? accepts[as] : "*/*",
+    accepts[as] ?? "*/*",
     place,
-    as && form(as),
-    (response2) => form(formOf(response2))
+    void 0,
+    (response2) => forms[as ?? formOf(response2)]({ place, maxSize, onComment, onInvalid, setRetry: follower.setRetry })
   );
-  follower.onopen = options.onOpen;
-  follower.onwait = options.onWait;
-  follower.onprogress = options.onProgress;
+  let cancelled = false;
+  const cancel = () => {
+    cancelled = true;
+    follower.close();
+  };
   let at;
   async function* each() {
-    const abort = () => follower.close(signal.reason);
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) cancel();
+    signal?.addEventListener("abort", cancel);
     try {
       for await (const batch of follower.run(response)) {
-        for (let i = 0; i < batch.length && !follower.closed; ) {
+        for (let i = 0; i < batch.length && !cancelled; ) {
           const item = batch[i++];
           at = i < batch.length ? item?.id : void 0;
           yield item;
         }
       }
-      if (follower.reason !== void 0) throw follower.reason;
+      signal?.throwIfAborted();
     } finally {
-      signal?.removeEventListener("abort", abort);
+      signal?.removeEventListener("abort", cancel);
     }
   }
   return Object.defineProperties(each(), {
     place: { get: () => ({ ...place, lastEventId: place.lastEventId && at || place.lastEventId }) },
-    cancel: { value: () => follower.close() }
+    cancel: { value: cancel }
   });
 }
 export {
   LeatError,
-  LeatErrorEvent,
   LeatEventSource,
   publish,
   stream

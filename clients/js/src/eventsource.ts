@@ -1,7 +1,7 @@
 import { LeatError } from "./error"
-import { type ConnectOptions, Follower, type Place } from "./follow"
+import { type ConnectOptions, follow, type Follower, type Place, resolve } from "./follow"
 import { events, eventStream } from "./forms"
-import { canShare, Sharing } from "./shared"
+import { canShare, share } from "./shared"
 import type { End, Gap, LeatEvent } from "./sse"
 
 export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials"> {
@@ -18,23 +18,17 @@ export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials">
 }
 
 /** The event `error`: what is wrong, and when there will be another attempt. */
-export class LeatErrorEvent extends Event {
-	constructor(
-		readonly error: LeatError,
-		/** In how many milliseconds there is another attempt; undefined if there is none. */
-		readonly delay?: number,
-	) {
-		super("error")
-	}
+export interface LeatErrorEvent extends Event {
+	readonly error: LeatError
+	/** In how many milliseconds there is another attempt; undefined if there is none. */
+	readonly delay?: number
 	/** The status of the answer, 0 if there was none. */
-	get status() {
-		return this.error.status
-	}
+	readonly status: number
 	/** The body of an answer that was refused. */
-	get body() {
-		return this.error.body
-	}
+	readonly body: string
 }
+
+const errorEvent = (error: LeatError, delay?: number) => Object.assign(new Event("error"), { error, delay, status: error.status, body: error.body })
 
 /**
  * Who shows to a page what comes of a connection, its own or a shared one.
@@ -54,21 +48,31 @@ export interface Sink {
 /** @internal */
 export interface Source {
 	close(): void
-	/** What the server asked for, 0 if nothing. */
-	readonly retry: number
+	/** retry is what the server asked for, 0 if nothing. */
+	retry(): number
 }
 
 /** pump reads event streams into a sink, until it is closed or there is no more to come. @internal */
 export function pump(url: string, options: LeatEventSourceInit, sink: Sink): Source {
-	const form = events({
-		place: sink.place,
-		maxSize: options.maxSize ?? 16 << 20,
-		setRetry: (ms) => follower.setRetry(ms),
-		onComment: options.onComment,
-	})
-	const follower: Follower<LeatEvent> = new Follower(url, { ...options, credentials: options.withCredentials ? "include" : "same-origin" }, eventStream, sink.place, form)
-	follower.onopen = (response) => sink.opened(new URL(response.url || url).origin)
-	follower.onwait = (error, delay) => sink.waiting(error, delay)
+	const { withCredentials, maxSize = 16 << 20, onComment } = options
+	const follower: Follower<LeatEvent> = follow(
+		url,
+		{
+			...options,
+			credentials: withCredentials ? "include" : "same-origin",
+			onOpen(response) {
+				sink.opened(new URL(response.url || url).origin)
+				options.onOpen?.(response)
+			},
+			onWait(error, delay) {
+				sink.waiting(error, delay)
+				options.onWait?.(error, delay)
+			},
+		},
+		eventStream,
+		sink.place,
+		events({ place: sink.place, maxSize, onComment, setRetry: (milliseconds) => follower.setRetry(milliseconds) }),
+	)
 	let closed = false
 	// Nothing happens before the constructor of the EventSource has returned.
 	queueMicrotask(async () => {
@@ -85,9 +89,7 @@ export function pump(url: string, options: LeatEventSourceInit, sink: Sink): Sou
 			closed = true
 			follower.close()
 		},
-		get retry() {
-			return follower.retry
-		},
+		retry: follower.retry,
 	}
 }
 
@@ -115,97 +117,77 @@ export class LeatEventSource extends EventTarget {
 
 	readonly url: string
 	readonly withCredentials: boolean
-	private state: 0 | 1 | 2 = 0
-	private place: Place
-	private at?: string // the id of the event that is dispatched
-	private origin = ""
-	private source: Source
+	#state: 0 | 1 | 2 = 0
+	#place: Place
+	#at?: string // the id of the event that is dispatched
+	#source: Source
 
-	declare onopen: Handler<Event>
-	declare onmessage: Handler<MessageEvent<string>>
-	declare onerror: Handler<LeatErrorEvent>
+	onopen: Handler<Event> = null
+	onmessage: Handler<MessageEvent<string>> = null
+	onerror: Handler<LeatErrorEvent> = null
 	/** Records are gone that were due: the event `leat.gap`. */
-	declare ongap: Handler<LeatMessageEvent>
+	ongap: Handler<LeatMessageEvent> = null
 	/** A topic has ended: the event `leat.end`. */
-	declare onend: Handler<LeatMessageEvent>
+	onend: Handler<LeatMessageEvent> = null
 
 	constructor(url: string | URL, options: LeatEventSourceInit = {}) {
 		super()
 		try {
-			this.url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href
+			this.url = resolve(url).href
 		} catch {
 			throw new DOMException(`"${url}" is no URL`, "SyntaxError")
 		}
 		this.withCredentials = !!options.withCredentials
-		this.place = { lastEventId: options.lastEventId ?? "", position: 0 }
+		for (const type of ["open", "message", "error", "leat.gap", "leat.end"])
+			this.addEventListener(type, (e: any) => this[("on" + type.replace("leat.", "")) as "onopen"]?.(e))
+		let origin: string
+		this.#place = { lastEventId: options.lastEventId ?? "", position: 0 }
 		const sink: Sink = {
-			place: this.place,
-			opened: (origin) => {
-				this.origin = origin
-				if (this.state === 0) this.turn(1, new Event("open"))
+			place: this.#place,
+			opened: (from) => {
+				origin = from
+				if (!this.#state) this.#turn(1, new Event("open"))
 			},
 			events: (batch) => {
 				for (const e of batch) {
-					if (this.state === 2) return
-					this.at = e.id
-					const event = new MessageEvent(e.type, { data: e.data, lastEventId: e.id, origin: this.origin })
-					const { gap, end } = e
-					this.dispatchEvent(gap || end ? Object.assign(event, { gap, end }) : event)
+					if (this.#state === 2) return
+					this.#at = e.id
+					const event = new MessageEvent(e.type, { data: e.data, lastEventId: e.id, origin })
+					this.dispatchEvent(Object.assign(event, { gap: e.gap, end: e.end }))
 				}
-				this.at = undefined
+				this.#at = undefined
 			},
-			waiting: (error, delay) => this.turn(0, new LeatErrorEvent(error, delay)),
-			ended: (error) => this.turn(2, new LeatErrorEvent(error)),
+			waiting: (error, delay) => this.#turn(0, errorEvent(error, delay)),
+			ended: (error) => this.#turn(2, errorEvent(error)),
 		}
-		this.source = options.shared && canShare(options) ? new Sharing(this.url, options, sink) : pump(this.url, options, sink)
+		this.#source = options.shared && canShare(options) ? share(this.url, options, sink) : pump(this.url, options, sink)
 	}
 
 	get readyState() {
-		return this.state
+		return this.#state
 	}
 
 	/** The last event ID: where another reader can go on. */
 	get lastEventId() {
-		return this.at ?? this.place.lastEventId
+		return this.#at ?? this.#place.lastEventId
 	}
 
 	/** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
 	get reconnectionTime() {
-		return this.source.retry
+		return this.#source.retry()
 	}
 
 	/** close ends the connection for good. */
 	close() {
-		this.state = 2
-		this.source.close()
+		this.#state = 2
+		this.#source.close()
 	}
 
-	private turn(state: 0 | 1 | 2, event: Event) {
-		if (this.state === 2) return
-		this.state = state
+	#turn(state: 0 | 1 | 2, event: Event) {
+		if (this.#state === 2) return
+		this.#state = state
 		this.dispatchEvent(event)
 	}
-}
-
-for (const type of ["open", "message", "error", "leat.gap", "leat.end"]) {
-	const set = new WeakMap<LeatEventSource, { handler: unknown }>()
-	Object.defineProperty(LeatEventSource.prototype, "on" + type.replace("leat.", ""), {
-		configurable: true,
-		enumerable: true,
-		get(this: LeatEventSource) {
-			return set.get(this)?.handler ?? null
-		},
-		set(this: LeatEventSource, handler: unknown) {
-			if (typeof handler !== "function") handler = null
-			const known = set.get(this)
-			if (known) known.handler = handler
-			else if (handler) {
-				const mine: { handler: any } = { handler }
-				set.set(this, mine)
-				this.addEventListener(type, (e) => mine.handler?.call(this, e))
-			}
-		},
-	})
 }
 
 export interface LeatEventSource {

@@ -1,4 +1,4 @@
-import { LeatError, network, refusal } from "./error"
+import { header, LeatError, network, refusal } from "./error"
 
 /** How a request is made, and what becomes of it when the connection does not last. */
 export interface ConnectOptions {
@@ -34,6 +34,10 @@ export interface ConnectOptions {
 	maxSize?: number
 	/** Called with each comment of an event stream, such as a heartbeat. */
 	onComment?: (text: string) => void
+	/** Called with the head of each answer that is good. */
+	onOpen?: (response: Response) => void
+	/** Called when the connection is lost, or could not be made: there is another attempt in delay milliseconds. */
+	onWait?: (error: LeatError, delay: number) => void
 	/** Sends the requests in place of the global fetch. */
 	fetch?: typeof fetch
 }
@@ -97,140 +101,110 @@ export function wait(failures: number, floor: number, base: number): number {
 /** @internal */
 export const isSafe = (method = "GET") => /^(get|head)$/i.test(method)
 
-/** @internal headersOf makes the headers of one attempt. */
-export async function headersOf({ headers }: Pick<ConnectOptions, "headers">) {
-	return new Headers(typeof headers === "function" ? await headers() : headers)
+/** resolve makes a URL of one that a page may have written without its own address. @internal */
+export const resolve = (url: string | URL) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href)
+
+/** headersOf makes the headers of one attempt. @internal */
+export const headersOf = async ({ headers }: Pick<ConnectOptions, "headers">) => new Headers(typeof headers === "function" ? await headers() : headers)
+
+/** @internal */
+export interface Follower<T> {
+	/** run yields what arrives, as it arrives together. */
+	run(first?: Response): AsyncGenerator<T[], void, undefined>
+	/** close ends it. */
+	close(): void
+	/** setRetry takes over a delay that the server named. */
+	setRetry(milliseconds: number): void
+	/** retry is that delay, 0 if there is none. */
+	retry(): number
 }
 
 /**
- * A Follower makes one connection after another, and hands over what arrives on them.
+ * follow makes one connection after another. What comes is of a form that is known, or
+ * chosen by the first answer. place moves with what comes.
  *
  * @internal
  */
-export class Follower<T> {
-	/** What the server asked for, in milliseconds; 0 if nothing. */
-	retry = 0
-	closed = false
-	/** Why it was closed. */
-	reason: unknown
-	private failures = 0
-	private attempt = new AbortController()
-	private cut?: LeatError // why we ended the attempt
-	private heard = 0 // when the last byte came
-	private awake?: () => void // ends a wait
-	private repeat: boolean
+export function follow<T>(
+	url: string,
+	options: ConnectOptions & { onProgress?: (place: Place) => void },
+	accept: string,
+	place: Place,
+	form: Form<T> | undefined,
+	choose?: (response: Response) => Form<T>,
+): Follower<T> {
+	const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options
+	let repeat = options.repeat ?? isSafe(method)
+	let retry = 0
+	let failures = 0 // in a row
+	let closed = false
+	let attempt: AbortController | undefined
+	let cut: LeatError | undefined // why we ended the attempt
+	let heard = 0 // when something was waited for, after what came before
+	let awake: (() => void) | undefined // ends a pause
 
-	constructor(
-		private url: string,
-		private options: ConnectOptions,
-		private accept: string,
-		readonly place: Place,
-		/** What comes; known when the first answer has begun, if choose finds it out. */
-		public form: Form<T> | undefined,
-		private choose?: (response: Response) => Form<T>,
-	) {
-		this.repeat = options.repeat ?? isSafe(options.method)
+	function interrupt(why: string, hurry?: boolean) {
+		cut = new LeatError("unavailable", why, { again: true, hurry })
+		attempt?.abort()
 	}
 
-	onopen?: (response: Response) => void
-	/** The connection ended, and there will be another attempt after delay. */
-	onwait?: (error: LeatError, delay: number) => void
-	onprogress?: (place: Place) => void
-
-	/** close ends it. Who waits for more gets reason as an error, if there is one. */
-	close(reason?: unknown) {
-		this.reason ??= reason
-		this.closed = true
-		this.attempt.abort()
-		this.awake?.()
-	}
-
-	/** setRetry takes over a delay that the server named. */
-	setRetry = (retry: number) => {
-		this.retry = clamp(retry)
-	}
-
-	/** run yields what arrives, as it arrives. An answer that is there already is not asked for again. */
-	async *run(first?: Response): AsyncGenerator<T[], void, undefined> {
-		if (first) this.repeat = false
-		const stop = this.repeat ? this.watchPage() : undefined
+	/** inTime ends the attempt if what is waited for takes longer than the other side may be silent. */
+	async function inTime<R>(beats: boolean, what: Promise<R>): Promise<R> {
+		const limit = options.stall ?? (beats && repeat ? 45e3 : 0)
+		heard = Date.now()
+		const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0
 		try {
-			while (!this.closed) {
-				const began = Date.now()
-				let error: LeatError
-				try {
-					const response = first ?? (await this.connect())
-					if (!response) return
-					this.form ??= this.choose!(response)
-					this.form.begin(response)
-					this.onopen?.(response)
-					const before = this.place.position
-					yield* this.read(response)
-					if (this.closed) break
-					const out: T[] = []
-					const more = this.form.end(!this.repeat, out)
-					if (out.length) yield out
-					if (!more || !this.repeat) return
-					error = new LeatError("unavailable", "the server ended the stream", { again: true })
-					if (this.place.position > before) this.failures = 0
-				} catch (e) {
-					if (this.closed) break
-					error = this.cut ?? this.form?.over?.() ?? (e as LeatError)
-					if (Date.now() - began >= stable) this.failures = 0
-				} finally {
-					this.attempt.abort()
-				}
-				await this.pause(error)
-			}
+			return await what
 		} finally {
-			this.closed = true
-			stop?.()
+			clearTimeout(timer)
 		}
 	}
 
 	/** connect makes one attempt. It returns nothing if there is no more to come. */
-	private async connect(): Promise<Response | undefined> {
-		const { method, body, credentials, fetch = globalThis.fetch } = this.options
-		const { place } = this
-		this.attempt = new AbortController()
-		this.cut = undefined
-		const headers = await headersOf(this.options)
-		// Browsers do not let it be set; elsewhere compression would hold back what is due.
+	async function connect(): Promise<Response | undefined> {
+		const headers = await headersOf(options)
+		// Browsers do not let it be set. Elsewhere compression would hold back what is due.
 		headers.set("accept-encoding", "identity")
-		if (!headers.has("accept")) headers.set("accept", this.accept)
-		if (place.lastEventId) headers.set("last-event-id", encodeId(place.lastEventId))
+		if (!headers.has("accept")) headers.set("accept", accept)
+		// As the bytes of its UTF-8, one character each, which is what Headers takes.
+		if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)))
 		if (place.position && place.etag) {
 			headers.set("range", `bytes=${place.position}-`)
 			headers.set("if-range", place.etag)
 		}
-		const request = new Request(this.url, { method, body, credentials, headers, cache: "no-store", signal: this.attempt.signal })
-		const response = await this.inTime(true, () => fetch(request)).catch((e) => {
-			throw network(this.url, e, "unavailable")
-		})
-		if (response.status === 204) return
-		if (response.status === 416 && response.headers.get("content-range") === `bytes */${place.position}`) return
-		if (!response.ok) throw await this.inTime(true, () => refusal(response))
+		attempt = new AbortController()
+		if (closed) attempt.abort()
+		const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal })
+		const response = await inTime(
+			true,
+			fetch(request).catch((e) => {
+				throw network(url, e)
+			}),
+		)
+		const { status } = response
+		if (status === 204 || (status === 416 && header(response, "content-range") === `bytes */${place.position}`)) return
+		if (!response.ok) throw await inTime(true, refusal(response))
 		return response
 	}
 
-	private async *read(response: Response): AsyncGenerator<T[], void, undefined> {
-		const form = this.form!
-		const reader = response.body?.getReader()
+	async function* read({ body }: Response, form: Form<T>): AsyncGenerator<T[], void, undefined> {
+		const reader = body?.getReader()
 		try {
-			while (reader && !this.closed) {
-				const { value, done } = await this.inTime(form.beats, () => reader.read()).catch((e) => {
-					throw network(this.url, e, "truncated")
+			while (reader) {
+				const next = reader.read().catch((e) => {
+					throw network(url, e, true)
 				})
+				const { value, done } = await inTime(form.beats, next)
 				if (done) return
-				this.place.position += value.length
+				place.position += value.length
 				const out: T[] = []
 				let wrong
 				try {
 					form.feed(value, out)
 				} catch (e) {
-					wrong = e
+					wrong = e // after what came before it
 				}
-				this.onprogress?.(this.place)
+				onProgress?.(place)
 				if (out.length) yield out
 				if (wrong) throw wrong
 			}
@@ -239,73 +213,88 @@ export class Follower<T> {
 		}
 	}
 
-	/** inTime ends the attempt if what is done takes longer than the other side may be silent. */
-	private async inTime<R>(expected: boolean, what: () => Promise<R>): Promise<R> {
-		const limit = this.options.stall ?? (expected && this.repeat ? 45e3 : 0)
-		this.heard = Date.now()
-		const timer = limit > 0 && setTimeout(() => this.interrupt(`nothing arrived for ${limit} ms`), clamp(limit))
-		try {
-			return await what()
-		} finally {
-			if (timer) clearTimeout(timer)
-		}
-	}
-
-	/** interrupt ends the attempt. */
-	private interrupt(why: string, hurry = false) {
-		this.cut = new LeatError("unavailable", why, { again: true, hurry })
-		this.attempt.abort()
-	}
-
-	/** pause waits for the next attempt, and throws if there will be none. */
-	private async pause(error: LeatError) {
-		if (!error.again || !this.repeat || this.form?.resumable() === false) throw error
-		const delay = error.hurry ? 0 : wait(this.failures, Math.max(this.retry, error.retryAfter), 2 * (this.retry || (this.options.retry ?? 1000)))
-		if (!error.hurry && ++this.failures > (this.options.maxFailures ?? Infinity)) throw error
+	/** pause waits for the next attempt. It throws if there will be none. */
+	async function pause(error: LeatError) {
+		const { again, hurry, after } = error
+		if (!again || !repeat || form?.resumable() === false || (!hurry && failures >= maxFailures)) throw error
+		const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1000)))
 		await new Promise<void>((resolve) => {
 			const timer = setTimeout(resolve, delay)
-			this.awake = () => {
+			awake = () => {
 				clearTimeout(timer)
 				resolve()
 			}
-			this.onwait?.(error, delay)
-			if (this.closed) this.awake()
+			onWait?.(error, delay)
+			if (closed) awake()
 		})
-		this.awake = undefined
+		awake = undefined
 	}
 
 	/**
-	 * watchPage mends the connection when a page is looked at again, comes back from the
-	 * back/forward cache, or has a network again: it may have been cut without a word
-	 * meanwhile. What it returns ends that.
+	 * mend is for a page that is looked at again, comes back from the back/forward cache,
+	 * or has a network again: its connection may have been cut without a word meanwhile.
 	 */
-	private watchPage() {
-		if (typeof document === "undefined") return
-		const mend = (e: Event) => {
-			if (e.type === "visibilitychange" && document.visibilityState !== "visible") return
-			if (e.type === "pageshow" && !(e as PageTransitionEvent).persisted) return
-			if (this.awake) return this.awake()
-			// Who is looked at and has heard a heartbeat is well.
-			if (e.type === "visibilitychange" && (!this.form?.beats || Date.now() - this.heard < 20e3)) return
-			if (this.form?.resumable() === false) return
-			this.interrupt("the page was away", true)
+	function mend({ type, persisted }: Event & { persisted?: boolean }) {
+		if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return
+		if (awake) return awake()
+		if (form?.resumable() === false) return
+		// Who has heard a heartbeat of late is well.
+		if (type !== "visibilitychange" || (form?.beats && Date.now() - heard > 20e3)) interrupt("the page was away", true)
+	}
+
+	async function* run(first?: Response): AsyncGenerator<T[], void, undefined> {
+		if (first) repeat = false
+		const stop = new AbortController()
+		if (repeat && globalThis.document) {
+			const { signal } = stop
+			document.addEventListener("visibilitychange", mend, { signal })
+			addEventListener("pageshow", mend, { signal })
+			addEventListener("online", mend, { signal })
 		}
-		const where: [EventTarget, string][] = [
-			[document, "visibilitychange"],
-			[window, "pageshow"],
-			[window, "online"],
-		]
-		for (const [target, type] of where) target.addEventListener(type, mend)
-		return () => {
-			for (const [target, type] of where) target.removeEventListener(type, mend)
+		try {
+			while (!closed) {
+				const began = Date.now()
+				const before = place.position
+				let error: LeatError
+				try {
+					const response = first ?? (await connect())
+					if (!response) return
+					form ??= choose!(response)
+					form.begin(response)
+					onOpen?.(response)
+					yield* read(response, form)
+					const out: T[] = []
+					const more = form.end(!repeat, out)
+					if (out.length) yield out
+					if (!more || !repeat) return
+					error = new LeatError("unavailable", `${url} ended the stream`, { again: true })
+					if (place.position > before) failures = 0
+				} catch (e) {
+					error = cut ?? form?.over?.() ?? (e as LeatError)
+				}
+				attempt?.abort()
+				cut = undefined
+				if (Date.now() - began > stable) failures = 0
+				if (!closed) await pause(error)
+			}
+		} finally {
+			closed = true
+			attempt?.abort()
+			stop.abort()
 		}
+	}
+
+	return {
+		run,
+		close() {
+			closed = true
+			attempt?.abort()
+			awake?.()
+		},
+		setRetry(milliseconds) {
+			retry = clamp(milliseconds)
+		},
+		retry: () => retry,
 	}
 }
 
-/**
- * encodeId writes an id as the bytes of its UTF-8, one character each, as Headers takes
- * them.
- */
-function encodeId(id: string) {
-	return /^[\0-\x7f]*$/.test(id) ? id : String.fromCharCode(...new TextEncoder().encode(id))
-}

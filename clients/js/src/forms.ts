@@ -1,7 +1,7 @@
-import { LeatError, mediaType } from "./error"
+import { header, LeatError, mediaType } from "./error"
 import type { Form, Place } from "./follow"
-import { ArrayParser } from "./json"
-import { type End, EventParser, type Gap, type LeatEvent, Lines } from "./sse"
+import { arrayParser } from "./json"
+import { type End, type Gap, type LeatEvent, splitter, type Splitter, tooLarge } from "./sse"
 
 /**
  * What a form needs of its reader.
@@ -21,42 +21,81 @@ const truncated = (what: string, again = false) => new LeatError("truncated", wh
 /** @internal */
 export const eventStream = "text/event-stream"
 
-/** @internal */
-export function events(r: Reader): Form<LeatEvent> {
-	let parser: EventParser
+/** events reads text/event-stream by the rules of the HTML standard. @internal */
+export function events({ place, maxSize, setRetry, onComment }: Reader): Form<LeatEvent> {
 	let out: LeatEvent[]
-	let ended = false // the last word was that a topic has ended
+	let split: Splitter
+	let type: string
+	let data: string[]
+	let size: number
+	let id: string
+	let begun: boolean // something has come of an event that has not ended
+	let ended: boolean // the last word was that a topic has ended
+
+	function dispatch() {
+		place.lastEventId = id
+		if (data.length) {
+			const e: LeatEvent = { type: type || "message", data: data.join("\n"), id }
+			const word = /^leat\.(gap|end)$/.exec(type)
+			if (word) {
+				try {
+					e[word[1] as "gap" | "end"] = JSON.parse(e.data)
+				} catch {
+					// it is not from Leat, and an event like others
+				}
+			}
+			ended = !!e.end
+			out.push(e)
+		}
+		clear()
+	}
+
+	function clear() {
+		type = ""
+		data = []
+		size = 0
+		begun = false
+	}
+
+	function take(line: string) {
+		if (!line) return dispatch()
+		const colon = line.indexOf(":")
+		if (!colon) return onComment?.(line.slice(1))
+		begun = true
+		const name = colon < 0 ? line : line.slice(0, colon)
+		const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1))
+		if (name === "data") {
+			size += value.length + 1
+			if (size > maxSize + 1) throw tooLarge(maxSize)
+			data.push(value)
+		} else if (name === "event") type = value
+		else if (name === "id" && !value.includes("\0")) id = value
+		else if (name === "retry" && /^\d+$/.test(value)) {
+			setRetry(+value)
+			ended = false
+		}
+	}
+
 	return {
 		beats: true,
 		resumable: () => true,
 		begin(response) {
-			const type = mediaType(response)
-			if (response.status !== 200 || type !== eventStream)
-				throw new LeatError("unexpected_answer", `${response.url} is no event stream: status ${response.status}, content type "${type}". Check the address.`, { status: response.status })
-			parser = new EventParser(
-				r.place.lastEventId,
-				r.maxSize,
-				(e) => {
-					ended = !!e.end
-					out.push(e)
-				},
-				(retry) => {
-					ended = false
-					r.setRetry(retry)
-				},
-				r.onComment,
-			)
+			const { status, url } = response
+			const is = mediaType(response)
+			if (status !== 200 || is !== eventStream)
+				throw new LeatError("unexpected_answer", `${url} is no event stream: status ${status}, content type "${is}". Check the address.`, { status })
+			// What was cut off is thrown away; the last event ID stays.
+			id = place.lastEventId
+			ended = false
+			clear()
+			split = splitter(true, maxSize, take)
 		},
 		feed(chunk, to) {
 			out = to
-			try {
-				parser.feed(chunk)
-			} finally {
-				r.place.lastEventId = parser.lastEventId
-			}
+			split.feed(chunk)
 		},
 		end(last) {
-			if (last && parser.partial) throw truncated("the stream ends inside an event")
+			if (last && (begun || split.rest())) throw truncated("the stream ends inside an event")
 			return !ended
 		},
 	}
@@ -72,14 +111,14 @@ interface Line {
 }
 
 /** @internal */
-export function lines(r: Reader): Form<unknown> {
+export function lines({ place, maxSize, setRetry, onInvalid }: Reader): Form<unknown> {
 	let out: unknown[]
-	let splitter: Lines
+	let split: Splitter
 	let count = 0
 	let leat = false // these are the lines of a Leat server
 	let ended = false
 
-	const take = (text: string) => {
+	function take(text: string) {
 		if (!text.trim()) return
 		count++
 		let value: Line
@@ -87,43 +126,45 @@ export function lines(r: Reader): Form<unknown> {
 			value = JSON.parse(text)
 		} catch (e) {
 			const error = new LeatError("invalid_line", `line ${count} is not JSON: ${(e as Error).message}`, { line: count, body: text.slice(0, 200) })
-			if (!r.onInvalid) throw error
-			return r.onInvalid(error)
+			if (!onInvalid) throw error
+			return onInvalid(error)
 		}
-		// Its first line is where it starts from, in the form that its offsets have.
+		// The first line is where it starts from, in the form that offsets have.
 		if (count === 1) leat = /^\{"id":"\d{16}_\d{16}"\}\s*$/.test(text)
 		if (leat) {
 			const { id, topic, gap, end, retry } = value
-			if (id) r.place.lastEventId = id
+			if (id) place.lastEventId = id
 			ended = !!end
-			if (retry) r.setRetry(retry)
+			if (retry) setRetry(retry)
 			if (topic === undefined && !gap && !end) return
 		}
 		out.push(value)
 	}
 	return {
-		// A server that sends no positions may be silent as long as it likes.
+		// Others may be silent as long as they like.
 		get beats() {
 			return leat
 		},
 		resumable: () => leat || !count,
 		begin() {
-			splitter = new Lines(false, r.maxSize, take)
+			split = splitter(false, maxSize, take)
 		},
 		feed(chunk, to) {
 			out = to
-			splitter.feed(chunk)
+			split.feed(chunk)
 		},
 		end(_, to) {
-			const { rest } = splitter
+			const rest = split.rest()
 			// Some leave out the last line feed. What was cut is no JSON, unless it is a number.
 			if (rest.trim()) {
-				out = to
+				let value
 				try {
-					if (leat || isFinite(JSON.parse(rest))) throw 0
+					value = JSON.parse(rest)
 				} catch {
-					throw truncated(`the body ends inside line ${count + 1}`, leat)
+					// it was cut
 				}
+				if (leat || value === undefined || typeof value === "number") throw truncated(`the body ends inside line ${count + 1}`, leat)
+				out = to
 				take(rest)
 			}
 			return leat && !ended
@@ -132,10 +173,10 @@ export function lines(r: Reader): Form<unknown> {
 }
 
 /** @internal */
-export function elements(r: Reader): Form<unknown> {
+export function elements({ maxSize }: Reader): Form<unknown> {
 	let out: unknown[]
 	let begun = false
-	const parser = new ArrayParser(r.maxSize, (value) => out.push(value))
+	const parser = arrayParser(maxSize, (value) => out.push(value))
 	return {
 		beats: false,
 		resumable: () => !begun,
@@ -145,41 +186,42 @@ export function elements(r: Reader): Form<unknown> {
 			out = to
 			parser.feed(chunk)
 		},
-		end() {
+		end(_, to) {
+			out = to
 			if (!parser.end()) throw truncated("the body ends before its JSON does")
 			return false
 		},
 	}
 }
 
-/** @internal bytes are resumed by Range and If-Range, if they have a strong ETag. */
-export function bytes<T = Uint8Array>(r: Reader, map = (chunk: Uint8Array) => chunk as T): Form<T> {
-	const { place } = r
+/** bytes are resumed by Range and If-Range, if they have a strong ETag. @internal */
+export function bytes<T = Uint8Array>({ place }: Reader, map = (chunk?: Uint8Array) => chunk as T): Form<T> {
 	let length = NaN // how far the answer goes
-	let broken: string | null // how a Leat server says that the stream itself broke off
+	let broken: string // how a Leat server says that the stream itself broke off
 	let from: number
 	return {
 		beats: false,
 		resumable: () => !place.position || !!place.etag,
-		begin({ status, headers }) {
+		begin(response) {
 			from = place.position
-			const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "")
-			if (from ? status !== 206 || !range || +range[1] !== from : status === 206)
-				throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status })
-			const plain = /^(|identity)$/i.test(headers.get("content-encoding") ?? "")
-			const size = headers.get("content-length")
+			const range = /^bytes (\d+)-\d+\/(\d*)/.exec(header(response, "content-range"))
+			const start = range ? +range[1] : 0
+			if (from && start !== from) throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status: response.status })
+			// The length and the positions of what is compressed are not those of what arrives here.
+			const plain = !header(response, "content-encoding")
+			const size = header(response, "content-length")
 			length = plain && size ? from + +size : NaN
-			place.total = range ? (range[2] === "*" ? undefined : +range[2]) : length || undefined
-			const etag = headers.get("etag")
-			if (!plain || !from) place.etag = undefined
-			if (plain && etag?.startsWith('"')) place.etag = etag
-			broken = headers.get("leat-end")
+			place.total = (range ? +range[2] : length) || undefined
+			const etag = header(response, "etag")
+			place.etag = plain && start === from && etag[0] === '"' ? etag : undefined
+			broken = header(response, "leat-end")
 		},
 		feed(chunk, out) {
 			out.push(map(chunk))
 		},
 		end() {
 			if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true)
+			if (map()) throw truncated("the text ends inside a character")
 			return false
 		},
 		// Coming back to the end of such a stream would only bring the same.
@@ -192,13 +234,5 @@ export function bytes<T = Uint8Array>(r: Reader, map = (chunk: Uint8Array) => ch
 /** @internal */
 export function text(r: Reader): Form<string> {
 	const decoder = new TextDecoder()
-	const form = bytes(r, (chunk) => decoder.decode(chunk, { stream: true }))
-	return {
-		...form,
-		end(last, out) {
-			form.end(last, out)
-			if (decoder.decode()) throw truncated("the text ends inside a character")
-			return false
-		},
-	}
+	return bytes(r, (chunk) => decoder.decode(chunk, { stream: !!chunk }))
 }

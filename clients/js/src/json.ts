@@ -1,103 +1,95 @@
 import { LeatError } from "./error"
 import { tooLarge } from "./sse"
 
-const quote = 0x22
-const comma = 0x2c
-const backslash = 0x5c
+/** @internal */
+export interface ArrayParser {
+	/** feed takes bytes, cut anywhere. */
+	feed(chunk: Uint8Array): void
+	/** end takes the end of the body, and reports whether all has come that was to come. */
+	end(): boolean
+}
 
 /**
- * An ArrayParser hands over the elements of a JSON array as they arrive, cut anywhere.
- * It looks at each character once. A value that is no array is handed over whole.
+ * arrayParser hands over the elements of a JSON array as they arrive. It looks at each
+ * character once. A value that is no array is handed over whole, at the end.
  *
  * @internal
  */
-export class ArrayParser {
-	/** The value at the top has ended. */
-	whole = false
-	private decoder = new TextDecoder()
-	private pieces: string[] = []
-	private held = 0
-	private array = false
-	private depth = 0
-	private inString = false
-	private escaped = false
-	private count = 0
-	private begun = false // something of the value at the top has come
+export function arrayParser(most: number, element: (value: any) => void): ArrayParser {
+	const decoder = new TextDecoder()
+	let pieces: string[] = []
+	let held = 0
+	let begun = false // something other than white space has come,
+	let array = false // a bracket at first,
+	let whole = false // and the one that ends the array
+	let depth = 0 // inside the element
+	let inString = false
+	let escaped = false
+	let count = 0
 
-	constructor(
-		private most: number,
-		private element: (value: any) => void,
-	) {}
+	const wrong = (what: unknown) => new LeatError("invalid_body", `element ${count + 1} is not JSON: ${what}`, { line: count + 1 })
 
-	feed(chunk: Uint8Array) {
-		const text = this.decoder.decode(chunk, { stream: true })
-		let from = 0
-		for (let i = 0; i < text.length; i++) {
-			const c = text.charCodeAt(i)
-			if (this.inString) {
-				if (this.escaped) this.escaped = false
-				else if (c === backslash) this.escaped = true
-				else if (c === quote) this.inString = false
-				continue
-			}
-			if (c === 0x20 || (c >= 9 && c <= 13)) continue
-			if (this.whole) throw this.wrong("something follows the end of the array")
-			if (!this.begun) {
-				this.begun = true
-				if (c === 0x5b) {
-					this.array = true
-					from = i + 1
-					continue
-				}
-			}
-			if (c === quote) this.inString = true
-			else if (c === 0x5b || c === 0x7b) this.depth++
-			else if (c === 0x5d || c === 0x7d) {
-				if (this.depth) this.depth--
-				else if (this.array && c === 0x7d) throw this.wrong("} without {")
-				else {
-					this.whole = true
-					this.take(text, from, i, c === 0x5d && !this.count)
-				}
-			} else if (c === comma && this.array && !this.depth) {
-				this.take(text, from, i)
-				from = i + 1
-			}
-		}
-		if (from < text.length && !this.whole) {
-			this.pieces.push(text.slice(from))
-			this.held += text.length - from
-			if (this.held > this.most) throw tooLarge(this.most)
-		}
-	}
-
-	/** end takes the end of the body, and reports whether all has come that was to come. */
-	end(): boolean {
-		if (!this.begun || this.array) return this.whole
-		try {
-			this.take("", 0, 0)
-			return true
-		} catch {
-			return false
-		}
-	}
-
-	private take(text: string, from: number, to: number, mayBeNone = false) {
-		const element = this.pieces.join("") + text.slice(from, to)
-		this.pieces = []
-		this.held = 0
-		if (mayBeNone && !element.trim()) return
+	function take(rest: string, mayBeNone = false) {
+		const text = pieces.join("") + rest
+		pieces = []
+		held = 0
+		if (mayBeNone && !text.trim()) return
 		let value
 		try {
-			value = JSON.parse(element)
+			value = JSON.parse(text)
 		} catch (e) {
-			throw this.wrong((e as Error).message)
+			throw wrong((e as Error).message)
 		}
-		this.count++
-		this.element(value)
+		count++
+		element(value)
 	}
 
-	private wrong(what: string) {
-		return new LeatError("invalid_body", `element ${this.count + 1} is not JSON: ${what}`, { line: this.count + 1 })
+	return {
+		feed(chunk) {
+			const text = decoder.decode(chunk, { stream: true })
+			let from = 0
+			for (let i = 0; i < text.length; i++) {
+				const c = text[i]
+				if (inString) {
+					if (escaped) escaped = false
+					else if (c === "\\") escaped = true
+					else inString = c !== '"'
+				} else if (c > " ") {
+					if (whole) throw wrong("unexpected " + c)
+					if (!begun) {
+						begun = true
+						array = c === "["
+						if (array) {
+							from = i + 1
+							continue
+						}
+					}
+					if (c === '"') inString = true
+					else if (c === "[" || c === "{") depth++
+					else if (c === "]" || c === "}") {
+						if (array && !depth && c === "]") {
+							whole = true
+							take(text.slice(from, i), !count)
+						} else if (!depth--) throw wrong("unexpected " + c)
+					} else if (c === "," && array && !depth) {
+						take(text.slice(from, i))
+						from = i + 1
+					}
+				}
+			}
+			if (whole) return
+			pieces.push(text.slice(from))
+			held += text.length - from
+			if (held > most) throw tooLarge(most)
+		},
+		end() {
+			if (!begun || array) return whole
+			try {
+				take("")
+				return true
+			} catch {
+				return false
+			}
+		},
 	}
 }

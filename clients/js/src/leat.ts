@@ -1,5 +1,5 @@
 export { LeatError } from "./error"
-export { LeatErrorEvent, LeatEventSource, type LeatEventSourceInit, type LeatMessageEvent } from "./eventsource"
+export { type LeatErrorEvent, LeatEventSource, type LeatEventSourceInit, type LeatMessageEvent } from "./eventsource"
 export type { ConnectOptions, Place } from "./follow"
 export { publish, type PublishOptions, type Receipt } from "./publish"
 export type { End, Gap, LeatEvent } from "./sse"

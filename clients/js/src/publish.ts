@@ -1,5 +1,5 @@
 import { LeatError, network, refusal } from "./error"
-import { type ConnectOptions, headersOf, wait } from "./follow"
+import { type ConnectOptions, headersOf, resolve, wait } from "./follow"
 
 export interface PublishOptions extends Pick<ConnectOptions, "headers" | "credentials" | "fetch" | "maxFailures"> {
 	/** The event type of the record. */
@@ -11,7 +11,7 @@ export interface PublishOptions extends Pick<ConnectOptions, "headers" | "creden
 	key?: string
 	/** Who sends what, in place of a key: at /streams/ only. A request may be repeated for days. */
 	producer?: { id: string; epoch: number; seq: number }
-	/** `text/plain` of a string, that of a Blob, `application/octet-stream` of bytes, else `application/json`. */
+	/** By default `text/plain` of a string, that of a Blob, none of bytes, else `application/json`. */
 	contentType?: string
 	signal?: AbortSignal
 }
@@ -33,22 +33,17 @@ export interface Receipt {
  */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Receipt> {
 	const { type, producer, signal, credentials, fetch = globalThis.fetch, maxFailures = Infinity } = options
-	const target = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href)
-	const key = options.key ?? (producer ? undefined : Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-"))
+	const target = resolve(url)
+	const key = options.key ?? (producer ? undefined : `${Math.random()}-${Math.random()}`)
 	if (type) target.searchParams.set("type", type)
 	if (key) target.searchParams.set("key", key)
 	const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data)
 	const body = raw ? (data as BodyInit) : JSON.stringify(data)
-	const contentType =
-		options.contentType ?? (typeof data === "string" ? "text/plain" : !raw ? "application/json" : (data instanceof Blob && data.type) || "application/octet-stream")
+	const contentType = options.contentType ?? (raw ? "" : "application/json")
 	for (let failures = 0; ; failures++) {
 		const headers = await headersOf(options)
-		headers.set("content-type", contentType)
-		if (producer) {
-			headers.set("producer-id", producer.id)
-			headers.set("producer-epoch", `${producer.epoch}`)
-			headers.set("producer-seq", `${producer.seq}`)
-		}
+		if (contentType) headers.set("content-type", contentType)
+		for (const name in producer) headers.set("producer-" + name, `${producer[name as "id"]}`)
 		let error: LeatError
 		try {
 			const response = await fetch(new Request(target, { method: "POST", headers, body, credentials, signal }))
@@ -60,10 +55,9 @@ export async function publish(url: string | URL, data: unknown, options: Publish
 			if (![408, 429, 502, 503, 504].includes(error.status)) throw error
 		} catch (e) {
 			if (signal?.aborted || e instanceof LeatError) throw e
-			error = network(target.href, e, "unavailable")
+			error = network(target.href, e)
 		}
 		if (failures >= maxFailures) throw error
-		await new Promise<void>((resolve) => setTimeout(resolve, wait(failures, error.retryAfter, 500)))
-		signal?.throwIfAborted()
+		await new Promise<void>((resolve) => setTimeout(resolve, wait(failures, error.after, 500)))
 	}
 }

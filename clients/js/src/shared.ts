@@ -3,24 +3,29 @@ import { type LeatEventSourceInit, pump, type Sink, type Source } from "./events
 import { isSafe } from "./follow"
 import type { LeatEvent } from "./sse"
 
-/** What pages say to each other: all but `ask` is said by the one that leads. */
-type Said =
-	| { kind: "ask" }
+/**
+ * What pages say to each other. All but ask is said by the one that leads, and id is
+ * where it stands then.
+ */
+interface Message {
+	id: string
+	ask?: boolean
 	/** The origin of its connection, empty if there is none now. */
-	| { kind: "state"; origin: string }
-	/** It stood at `before` when these came. */
-	| { kind: "events"; before: string; batch: LeatEvent[] }
-	| { kind: "waiting"; error: LeatError; delay: number }
-	| { kind: "ended"; error: LeatError }
-
-/** And where the one that says it stands. */
-type Message = Said & { id: string }
+	origin?: string
+	/** It stood at before when these came. */
+	batch?: LeatEvent[]
+	before?: string
+	/** Its connection failed, and there is another attempt after delay, or none. */
+	error?: LeatError
+	delay?: number
+}
 
 const answerTime = 5e3 // in which the page that leads answers, if it is not frozen
 const askEvery = 20e3
 
 /** canShare reports whether pages can share a connection here, and may. @internal */
-export const canShare = (options: LeatEventSourceInit) => isSafe(options.method) && !!globalThis.navigator?.locks && typeof BroadcastChannel === "function" && typeof document === "object"
+export const canShare = ({ method }: LeatEventSourceInit) =>
+	isSafe(method) && !!globalThis.document && !!navigator.locks
 
 /** The offsets of a Leat server are in the order of their text. Other ids say nothing. */
 const isOffset = (id: string) => /^\d{16}_\d{16}$/.test(id)
@@ -28,178 +33,152 @@ const isOffset = (id: string) => /^\d{16}_\d{16}$/.test(id)
 /** startsNow reports whether a URL asks for what comes from now on, and for nothing else. */
 const startsNow = (url: string) => /\/events\?/.test(url) && !/[?&](from=(?!now)|last_?event_?id=)/i.test(url)
 
+/** plain is what can be said of an error to another page. */
+const plain = (error: LeatError) => ({ ...error, message: error.message, cause: undefined })
+
 /**
- * Pages that share a connection: the one that holds a lock leads, which is to say that
- * it has the connection, and tells the others what comes. Each knows where it stands
+ * share lets pages share a connection: the one that holds a lock leads, which is to say
+ * that it has the connection, and tells the others what comes. Each knows where it stands
  * itself. So when the page that leads goes away the next one asks the server for what
  * follows its own place, those that are behind that fetch what they missed, and those
  * that are ahead pass over what they have had.
  *
  * @internal
  */
-export class Sharing {
-	private channel: BroadcastChannel
-	private name: string
-	private stop = new AbortController()
-	private leading?: Source
-	private catching?: Source
-	private queue: Message[] = [] // what was said while we catch up
-	private origin = ""
-	private doubt?: ReturnType<typeof setTimeout> // runs out if nobody answers
-	private beat: ReturnType<typeof setInterval>
-	private joined = false
+export function share(url: string, options: LeatEventSourceInit, sink: Sink): Source {
+	const { place } = sink
+	const { withCredentials, headers } = options
+	const name = `leat ${!!withCredentials} ${url} ${typeof headers === "function" ? headers : JSON.stringify([...new Headers(headers)])}`
+	const channel = new BroadcastChannel(name)
+	const stop = new AbortController()
+	const { signal } = stop
+	let leading: Source | undefined
+	let catching: Source | undefined
+	let queue: Message[] = [] // what was said while we catch up
+	let origin = "" // of our connection
+	let joined = false // we know where the page stands that leads
+	let doubt: ReturnType<typeof setTimeout> | undefined // runs out if nobody answers
 
-	constructor(
-		private url: string,
-		private options: LeatEventSourceInit,
-		private sink: Sink,
-	) {
-		const { withCredentials, headers } = options
-		this.name = `leat ${!!withCredentials} ${url} ${typeof headers === "function" ? headers : JSON.stringify([...new Headers(headers)])}`
-		this.channel = new BroadcastChannel(this.name)
-		this.channel.onmessage = (e) => this.hear(e.data)
-		document.addEventListener("visibilitychange", this.ask)
-		addEventListener("pageshow", this.ask)
-		this.beat = setInterval(this.ask, askEvery)
-		this.wish()
-		this.say({ kind: "ask" })
-	}
-
-	get retry() {
-		return this.leading?.retry ?? 0
-	}
-
-	close() {
-		this.stop.abort()
-		this.leading?.close()
-		this.catching?.close()
-		this.channel.close()
-		document.removeEventListener("visibilitychange", this.ask)
-		removeEventListener("pageshow", this.ask)
-		clearInterval(this.beat)
-		clearTimeout(this.doubt)
-	}
+	const say = (message: Partial<Message>) => channel.postMessage({ ...message, id: place.lastEventId })
 
 	/** wish waits for its turn to lead, or takes it from a page that does not answer. */
-	private wish(steal = false) {
-		const { signal } = this.stop
+	const wish = (steal?: boolean) => {
 		navigator.locks
-			.request(this.name, steal ? { steal } : { signal }, () => (signal.aborted ? undefined : this.lead()))
+			.request(name, steal ? { steal } : { signal }, () => lead())
 			// Another page has taken the lock: this one was frozen, perhaps.
 			.catch(() => {
-				this.leading?.close()
-				this.leading = undefined
-				if (!signal.aborted) this.wish()
+				leading?.close()
+				leading = undefined
+				if (!signal.aborted) wish()
 			})
 	}
 
 	/** lead makes the connection. What it returns ends when this page is done. */
-	private lead() {
-		clearTimeout(this.doubt)
-		this.catching?.close()
-		this.catching = undefined
-		this.queue = []
-		const { sink } = this
-		let before = sink.place.lastEventId
-		this.leading = pump(this.url, this.options, {
-			place: sink.place,
-			opened: (origin) => {
-				this.origin = origin
-				this.say({ kind: "state", origin })
-				sink.opened(origin)
-			},
-			events: (batch) => {
-				this.say({ kind: "events", before, batch })
-				before = sink.place.lastEventId
-				sink.events(batch)
-			},
-			waiting: (error, delay) => {
-				this.origin = ""
-				this.say({ kind: "waiting", error: plain(error), delay })
-				sink.waiting(error, delay)
-			},
-			ended: (error) => {
-				this.say({ kind: "ended", error: plain(error) })
-				this.end(error)
-			},
+	const lead = () =>
+		new Promise<void>((resolve) => {
+			if (signal.aborted) return resolve()
+			signal.addEventListener("abort", () => resolve())
+			clearTimeout(doubt)
+			catching?.close()
+			catching = undefined
+			queue = []
+			let before = place.lastEventId
+			leading = pump(url, options, {
+				place,
+				opened(from) {
+					origin = from
+					say({ origin })
+					sink.opened(origin)
+				},
+				events(batch) {
+					say({ before, batch })
+					before = place.lastEventId
+					sink.events(batch)
+				},
+				waiting(error, delay) {
+					origin = ""
+					say({ error: plain(error), delay })
+					sink.waiting(error, delay)
+				},
+				ended(error) {
+					say({ error: plain(error) })
+					end(error)
+				},
+			})
 		})
-		return new Promise<void>((resolve) => this.stop.signal.addEventListener("abort", () => resolve()))
-	}
 
 	/** ask makes sure that the page that leads is alive. It matters to who is looked at. */
-	private ask = () => {
-		if (this.leading || document.visibilityState !== "visible") return
-		this.say({ kind: "ask" })
-		this.doubt ??= setTimeout(() => {
-			this.doubt = undefined
-			this.wish(true)
+	const ask = () => {
+		if (leading || document.visibilityState !== "visible") return
+		say({ ask: true })
+		doubt ??= setTimeout(() => {
+			doubt = undefined
+			wish(true)
 		}, answerTime)
 	}
 
-	private say(message: Said) {
-		this.channel.postMessage({ ...message, id: this.sink.place.lastEventId })
-	}
-
-	private hear(m: Message) {
-		const { sink, leading } = this
-		if (m.kind === "ask") {
-			if (leading) this.say({ kind: "state", origin: this.origin })
-			return
-		}
+	const hear = (m: Message) => {
+		if (m.ask) return leading && say({ origin })
 		if (leading) return // the last words of the one before
-		clearTimeout(this.doubt)
-		this.doubt = undefined
-		if (this.catching) {
-			this.queue.push(m)
-			return
+		clearTimeout(doubt)
+		doubt = undefined
+		if (catching) return queue.push(m)
+		if (m.error) {
+			const error = new LeatError(m.error.code, m.error.message, m.error)
+			return m.delay === undefined ? end(error) : sink.waiting(error, m.delay)
 		}
-		if (m.kind === "waiting") return sink.waiting(failure(m.error), m.delay)
-		if (m.kind === "ended") return this.end(failure(m.error))
-		const place = m.kind === "events" ? m.before : m.id
-		if (!this.joined && !sink.place.lastEventId && startsNow(this.url)) sink.place.lastEventId = place
-		this.joined = true
-		if (isOffset(place) && place > sink.place.lastEventId) {
-			this.queue.push(m)
-			return this.catchUp(place)
+		const { id, batch, before = id } = m
+		if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before
+		joined = true
+		const own = place.lastEventId
+		if (isOffset(before) && before > own) {
+			queue.push(m)
+			return catchUp(before)
 		}
-		if (m.kind === "events") return this.take(m.before, m.batch, m.id)
 		if (m.origin) sink.opened(m.origin)
-	}
-
-	/** take shows what came, but for what this page has had. */
-	private take(before: string, batch: LeatEvent[], id: string) {
-		const { sink } = this
-		const own = sink.place.lastEventId
+		if (!batch) return
+		// What this page has had already is passed over.
 		const ahead = isOffset(own) && isOffset(before) && own > before
-		if (!ahead || id > own) sink.place.lastEventId = id
+		if (!ahead || id > own) place.lastEventId = id
 		sink.events(ahead ? batch.filter((e) => e.id > own || (e.gap && e.id === own)) : batch)
 	}
 
 	/** catchUp gets what this page has missed over a connection of its own, up to a place. */
-	private catchUp(place: string) {
-		const { sink } = this
-		const url = new URL(this.url)
-		url.searchParams.set("heartbeat", "1s") // tells where it stands although nothing comes
-		const source = (this.catching = pump(url.href, this.options, {
+	const catchUp = (until: string) => {
+		const target = new URL(url)
+		target.searchParams.set("heartbeat", "1s") // tells where it stands although nothing comes
+		const source = (catching = pump(target.href, options, {
 			...sink,
-			events: (batch) => {
+			events(batch) {
 				sink.events(batch)
-				if (sink.place.lastEventId < place) return
+				if (place.lastEventId < until) return
 				source.close()
-				this.catching = undefined
-				for (const m of this.queue.splice(0)) this.hear(m)
+				catching = undefined
+				queue.splice(0).forEach(hear)
 			},
-			ended: (error) => this.end(error),
+			ended: end,
 		}))
 	}
 
-	private end(error: LeatError) {
-		this.close()
-		this.sink.ended(error)
+	const close = () => {
+		stop.abort()
+		leading?.close()
+		catching?.close()
+		channel.close()
+		clearInterval(beat)
+		clearTimeout(doubt)
 	}
+
+	const end = (error: LeatError) => {
+		close()
+		sink.ended(error)
+	}
+
+	channel.onmessage = ({ data }) => hear(data)
+	document.addEventListener("visibilitychange", ask, { signal })
+	addEventListener("pageshow", ask, { signal })
+	const beat = setInterval(ask, askEvery)
+	wish()
+	say({ ask: true })
+	return { close, retry: () => leading?.retry() ?? 0 }
 }
-
-/** plain is what can be said of an error to another page. */
-const plain = ({ code, message, status, body, problem }: LeatError) => ({ code, message, status, body, problem }) as LeatError
-
-const failure = ({ message, ...members }: LeatError) => new LeatError(members.code, message, members)

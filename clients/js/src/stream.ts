@@ -1,5 +1,5 @@
 import { type LeatError, mediaType } from "./error"
-import { type ConnectOptions, Follower, type Form, type Place } from "./follow"
+import { type ConnectOptions, follow, type Follower, type Form, type Place } from "./follow"
 import { bytes, elements, eventStream, events, lines, type Reader, text } from "./forms"
 import type { LeatEvent } from "./sse"
 
@@ -29,10 +29,6 @@ export interface StreamOptions extends ConnectOptions {
 	signal?: AbortSignal
 	/** Called with what has come so far. */
 	onProgress?: (place: Place) => void
-	/** Called when the connection is lost, and made again after delay milliseconds. */
-	onWait?: (error: LeatError, delay: number) => void
-	/** Called with the head of each answer. */
-	onOpen?: (response: Response) => void
 	/** Called with a line that is not JSON, to go on after it. Without it such a line is thrown. */
 	onInvalid?: (error: LeatError) => void
 }
@@ -45,13 +41,7 @@ export interface Stream<T> extends AsyncIterableIterator<T> {
 	cancel(): void
 }
 
-const accepts: Record<As, string> = {
-	sse: eventStream,
-	ndjson: "application/x-ndjson",
-	json: "application/json",
-	bytes: "*/*",
-	text: "*/*",
-}
+const accepts: Partial<Record<As, string>> = { sse: eventStream, ndjson: "application/x-ndjson", json: "application/json" }
 
 const forms: Record<As, (r: Reader) => Form<any>> = { sse: events, ndjson: lines, json: elements, bytes, text }
 
@@ -59,7 +49,7 @@ const forms: Record<As, (r: Reader) => Form<any>> = { sse: events, ndjson: lines
 function formOf(response: Response): As {
 	const type = mediaType(response)
 	if (type === eventStream) return "sse"
-	if (/^application\/(x-ndjson|ndjson|jsonl|stream\+json)$/.test(type)) return "ndjson"
+	if (/ndjson$|jsonl$|stream\+json$/.test(type)) return "ndjson"
 	if (/[/+]json$/.test(type)) return "json"
 	return type.startsWith("text/") ? "text" : "bytes"
 }
@@ -80,40 +70,39 @@ export function stream<T = any>(source: string | URL | Response, options?: Strea
 export function stream(source: string | URL | Response, options: StreamOptions = {}): Stream<unknown> {
 	const { as, signal, maxSize = 16 << 20, onComment, onInvalid } = options
 	const place: Place = { lastEventId: "", position: 0, ...options.resume }
-	const form = (as: As) => forms[as]({ place, maxSize, onComment, onInvalid, setRetry: (ms) => follower.setRetry(ms) })
 	const response = source instanceof Response ? source : undefined
-	const follower = new Follower<any>(
+	const follower: Follower<any> = follow<any>(
 		response?.url ?? String(source),
 		options,
-		as ? accepts[as] : "*/*",
+		accepts[as!] ?? "*/*",
 		place,
-		as && form(as),
-		(response) => form(formOf(response)),
+		undefined,
+		(response) => forms[as ?? formOf(response)]({ place, maxSize, onComment, onInvalid, setRetry: follower.setRetry }),
 	)
-	follower.onopen = options.onOpen
-	follower.onwait = options.onWait
-	follower.onprogress = options.onProgress
-
+	let cancelled = false
+	const cancel = () => {
+		cancelled = true
+		follower.close()
+	}
 	let at: string | undefined // the id of the item that is dealt with, while others that came with it wait
 	async function* each() {
-		const abort = () => follower.close(signal!.reason)
-		if (signal?.aborted) abort()
-		signal?.addEventListener("abort", abort)
+		if (signal?.aborted) cancel()
+		signal?.addEventListener("abort", cancel)
 		try {
 			for await (const batch of follower.run(response)) {
-				for (let i = 0; i < batch.length && !follower.closed; ) {
+				for (let i = 0; i < batch.length && !cancelled; ) {
 					const item = batch[i++]
 					at = i < batch.length ? item?.id : undefined
 					yield item
 				}
 			}
-			if (follower.reason !== undefined) throw follower.reason
+			signal?.throwIfAborted()
 		} finally {
-			signal?.removeEventListener("abort", abort)
+			signal?.removeEventListener("abort", cancel)
 		}
 	}
 	return Object.defineProperties(each(), {
 		place: { get: () => ({ ...place, lastEventId: (place.lastEventId && at) || place.lastEventId }) },
-		cancel: { value: () => follower.close() },
+		cancel: { value: cancel },
 	}) as unknown as Stream<unknown>
 }

@@ -16,9 +16,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/leat-dev/leat/clients/js"
 	"github.com/leat-dev/leat/server"
 	"github.com/leat-dev/leat/store/memstore"
 )
@@ -40,14 +42,21 @@ func Leat(o server.Options) *server.Server {
 	return srv
 }
 
-// Main serves until Ctrl-C, or until it is told to terminate. The first line on
+// Context returns what work in the background belongs to: it ends at Ctrl-C, or when
+// the program is told to terminate.
+var Context = sync.OnceValue(func() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return ctx
+})
+
+// Main serves until Context ends. The first line on
 // stdout is the URL, once requests are taken. leat may be nil.
 func Main(mux *http.ServeMux, page []byte, leat *server.Server) {
 	mux.HandleFunc("GET /{$}", file("text/html; charset=utf-8", page))
 	mux.HandleFunc("GET /page.css", file("text/css; charset=utf-8", css))
+	mux.HandleFunc("GET /leat.js", file("text/javascript; charset=utf-8", js.Module))
 
-	stop, done := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer done()
+	stop := Context() // before anybody hears that there is something to stop
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)

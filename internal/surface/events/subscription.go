@@ -16,6 +16,7 @@ var (
 	eventStream = surface.Offer{As: "sse", Types: []string{surface.EventStream}}
 	ndjson      = surface.Offer{As: "ndjson", Types: surface.NDJSON}
 	longPoll    = surface.Offer{As: "json", Types: []string{surface.JSON}}
+	webSocket   = surface.Offer{As: "websocket"} // asked for by an upgrade alone
 )
 
 // A subscription is what a request asks for.
@@ -25,6 +26,7 @@ type subscription struct {
 	form        render.Form
 	contentType string
 	socket      bool          // a WebSocket instead of an answer
+	format      string        // what as= has for it
 	polls       bool          // one answer instead of a stream
 	wait        time.Duration // of a poll
 }
@@ -66,10 +68,10 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	if offer, sub.contentType, err = choose(r, q); err != nil {
 		return err
 	}
-	sub.socket = surface.AsksWebSocket(r)
+	sub.format = offer.As
 	switch {
-	case sub.socket:
-		sub.form = render.Messages
+	case offer.As == webSocket.As:
+		sub.form, sub.socket = render.Messages, true
 	case offer.As != eventStream.As:
 		sub.form, sub.polls = render.Lines, offer.As == longPoll.As
 	case envelope:
@@ -84,7 +86,7 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 // other way, whatever it accepts.
 func choose(r *http.Request, q url.Values) (surface.Offer, string, error) {
 	if surface.AsksWebSocket(r) {
-		return ndjson, surface.NDJSON[0], nil
+		return webSocket, "", nil
 	}
 	return surface.Choose(r.Header.Values("Accept"), q.Get("as"), eventStream, ndjson, longPoll)
 }
