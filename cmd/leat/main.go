@@ -56,6 +56,8 @@ type cli struct {
 	Streams streamsCmd `cmd:"" help:"List, show, end, trim and remove streams."`
 	Doctor  doctorCmd  `cmd:"" help:"Find out what is wrong with a stream, or with what stands between."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete command lines."`
 }
 
 // client is the server that the command line names.
