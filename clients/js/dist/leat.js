@@ -320,7 +320,7 @@ function arrayParser(most, element) {
 }
 
 // src/forms.ts
-var truncated = (what, again = false) => new LeatError("truncated", what, { again });
+var truncated = (what, again = false, hurry = false) => new LeatError("truncated", what, { again, hurry });
 var eventStream = "text/event-stream";
 function events({ place, maxSize, setRetry, onComment }) {
   let out;
@@ -475,7 +475,10 @@ function bytes({ place }, map = (chunk) => chunk) {
   let length = NaN;
   let broken;
   let from;
+  let closed;
+  const over = () => broken && place.position === from ? truncated(`the stream ended: ${broken}`) : void 0;
   return {
+    over,
     beats: false,
     resumable: () => !place.position || !!place.etag,
     begin(response) {
@@ -490,18 +493,18 @@ function bytes({ place }, map = (chunk) => chunk) {
       const etag = header(response, "etag");
       place.etag = plain2 && start === from && etag[0] === '"' ? etag : void 0;
       broken = header(response, "leat-end");
+      closed = !length && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes";
     },
     feed(chunk, out) {
       out.push(map(chunk));
     },
-    end() {
+    end(last) {
+      const came = place.position > from;
       if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true);
+      if (broken) throw over() ?? truncated("the stream broke off", true);
+      if (!last && closed && place.etag) throw truncated("the connection was closed", true, came);
       if (map()) throw truncated("the text ends inside a character");
       return false;
-    },
-    // Coming back to the end of such a stream would only bring the same.
-    over() {
-      if (broken && place.position === from) return truncated(`the stream ended: ${broken}`);
     }
   };
 }
@@ -820,6 +823,7 @@ function stream(source, options = {}) {
       for await (const batch of follower.run(response)) {
         for (let i = 0; i < batch.length && !cancelled; ) {
           const item = batch[i++];
+          if (item?.type === "leat.cursor" && !item.data) continue;
           at = i < batch.length ? item?.id : void 0;
           yield item;
         }
