@@ -151,6 +151,7 @@ function follow(url, options, accept, place, form, choose) {
     if (repeat && globalThis.document) {
       const { signal } = stop;
       document.addEventListener("visibilitychange", mend, { signal });
+      document.addEventListener("resume", mend, { signal });
       addEventListener("pageshow", mend, { signal });
       addEventListener("online", mend, { signal });
     }
@@ -527,6 +528,7 @@ function share(url, options, sink) {
   const channel = new BroadcastChannel(name);
   const stop = new AbortController();
   const { signal } = stop;
+  let turn;
   let leading;
   let catching;
   let queue = [];
@@ -535,15 +537,28 @@ function share(url, options, sink) {
   let doubt;
   const say = (message) => channel.postMessage({ ...message, id: place.lastEventId });
   const wish = (steal) => {
-    navigator.locks.request(name, steal ? { steal } : { signal }, () => lead()).catch(() => {
-      leading?.close();
-      leading = void 0;
-      if (!signal.aborted) wish();
+    turn?.abort();
+    const { signal: signal2 } = turn = new AbortController();
+    navigator.locks.request(
+      name,
+      steal ? { steal } : { signal: signal2 },
+      () => new Promise((resolve2) => {
+        if (signal2.aborted) return resolve2();
+        signal2.addEventListener("abort", () => resolve2());
+        lead();
+      })
+    ).catch(() => {
+      if (signal2.aborted) return;
+      rest();
+      wish();
     });
   };
-  const lead = () => new Promise((resolve2) => {
-    if (signal.aborted) return resolve2();
-    signal.addEventListener("abort", () => resolve2());
+  const rest = () => {
+    turn.abort();
+    leading?.close();
+    leading = void 0;
+  };
+  const lead = () => {
     clearTimeout(doubt);
     catching?.close();
     catching = void 0;
@@ -571,7 +586,7 @@ function share(url, options, sink) {
         end(error);
       }
     });
-  });
+  };
   const ask = () => {
     if (leading || document.visibilityState !== "visible") return;
     say({ ask: true });
@@ -621,7 +636,7 @@ function share(url, options, sink) {
   };
   const close = () => {
     stop.abort();
-    leading?.close();
+    rest();
     catching?.close();
     channel.close();
     clearInterval(beat);
@@ -634,6 +649,8 @@ function share(url, options, sink) {
   channel.onmessage = ({ data }) => hear(data);
   document.addEventListener("visibilitychange", ask, { signal });
   addEventListener("pageshow", ask, { signal });
+  document.addEventListener("freeze", rest, { signal });
+  document.addEventListener("resume", () => wish(), { signal });
   const beat = setInterval(ask, askEvery);
   wish();
   say({ ask: true });
