@@ -6,20 +6,19 @@ import (
 )
 
 // Output is a response as package socket writes to it.
-type Output struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
-}
+type Output struct{ w http.ResponseWriter }
 
 // NewOutput returns the Output of a response. What wraps it needs an Unwrap
 // method, or Flush fails with http.ErrNotSupported.
 func NewOutput(w http.ResponseWriter) *Output {
-	return &Output{w, http.NewResponseController(w)}
+	return &Output{w}
 }
 
-func (o *Output) Write(p []byte) (int, error)        { return o.w.Write(p) }
-func (o *Output) Flush() error                       { return o.rc.Flush() }
-func (o *Output) SetWriteDeadline(t time.Time) error { return o.rc.SetWriteDeadline(t) }
+func (o *Output) Write(p []byte) (int, error) { return o.w.Write(p) }
+func (o *Output) Flush() error                { return http.NewResponseController(o.w).Flush() }
+func (o *Output) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(o.w).SetWriteDeadline(t)
+}
 
 // The media types of answers that every surface has.
 const (
