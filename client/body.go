@@ -118,12 +118,18 @@ func Open(ctx context.Context, url string, o OpenOptions) (*Body, error) {
 }
 
 // Offset returns the number of bytes of the resource that have been read,
-// OpenOptions.Offset included. Size returns how many it has, -1 if it is not
-// known. Validator returns what names its state, to go on at Offset later; it is
-// empty if the server has none. Header returns that of the newest answer.
-func (b *Body) Offset() int64       { return b.offset }
-func (b *Body) Size() int64         { return b.size }
-func (b *Body) Validator() string   { return b.validator }
+// OpenOptions.Offset included.
+func (b *Body) Offset() int64 { return b.offset }
+
+// Size returns how many bytes the resource has, -1 if that is not known.
+func (b *Body) Size() int64 { return b.size }
+
+// Validator returns what names the state of the resource, for
+// OpenOptions.Validator. It is empty if the server has named none.
+func (b *Body) Validator() string { return b.validator }
+
+// Header returns the header of the newest answer that was read from. It is not
+// to be changed.
 func (b *Body) Header() http.Header { return b.header }
 
 // Close ends the reading. It may be called by another goroutine, to end a Read.

@@ -111,7 +111,7 @@ func (p *Producer) take(ctx context.Context) error {
 func (p *Producer) release() { p.turn <- struct{}{} }
 
 // Append stores data as one record, atomically; of a JSON array, on a stream of
-// JSON, each element is one.
+// JSON, each element is one. The Receipt counts them together as one.
 func (p *Producer) Append(ctx context.Context, data []byte) (Receipt, error) {
 	if err := p.take(ctx); err != nil {
 		return Receipt{}, err

@@ -94,7 +94,7 @@ type UploadOptions struct {
 // with an error, and then with what is known to be stored.
 //
 // Nothing is sent twice: who has to go on after an error has to know where. A
-// [Producer] does.
+// [Producer] does. After an error a Read of r may still be under way.
 func (c *Client) Upload(ctx context.Context, stream string, r io.Reader, o UploadOptions) (Uploaded, error) {
 	target, err := c.StreamURL(stream, url.Values{"append": {"stream"}})
 	if err != nil {
