@@ -45,6 +45,16 @@ const DefaultURL = "http://127.0.0.1:8080"
 // not asked for. Such an answer is that of another program than Leat.
 const CodeAnswer leat.Code = "unexpected_answer"
 
+// CodeTruncated is the code of an error about a response that was cut: the
+// network or the server broke off before all had come, and it cannot be gone on
+// with. What was received before is good.
+const CodeTruncated leat.Code = "truncated"
+
+// CodeLine is the code of an error about a line, or another piece of a response,
+// that is not what it should be. Its number, counted from 1, is in the field
+// "line".
+const CodeLine leat.Code = "bad_line"
+
 // A Client is a Leat server, seen from a program that uses it. The zero value
 // is the server at [DefaultURL]. Its methods may be called by many goroutines
 // at once; its fields must not change after the first call.

@@ -21,7 +21,8 @@ var errWouldBlock = errors.New("no room now")
 
 // Bounds of what a pump writes at a time.
 const (
-	writeSize = 64 << 10  // about as much goes into one write
+	writeSize = 64 << 10  // about as much goes into one write, and so into one chunk
+	plainSize = 256 << 10 // the same where there are no chunks: each write may have to wake its client
 	turnSize  = 256 << 10 // after as much the next connection has its turn
 	mostBufs  = 512       // pieces of one write; systems take 1024
 )
@@ -64,6 +65,7 @@ type scratch struct {
 	bufs   [][]byte
 	head   [16]byte
 	spread time.Duration // of the farewells
+	sent   Sent          // by all of them
 }
 
 func newScratch() scratch { return scratch{bufs: make([][]byte, 0, mostBufs+2)} }
@@ -195,6 +197,8 @@ func (p *pump) size() int {
 		return p.left
 	case p.parted:
 		return 1
+	case p.plain:
+		return plainSize
 	}
 	return writeSize
 }
@@ -252,6 +256,7 @@ func (p *pump) write(to sink, s *scratch) (int, error) {
 		size += len(b)
 	}
 	if size == 0 { // frames without bytes
+		s.sent.Records += int64(s.ranges.Whole(0))
 		p.source.Advance(&s.ranges, 0)
 		return 0, nil
 	}
@@ -280,6 +285,8 @@ func (p *pump) wrote(s *scratch, n int, head []byte, size int) {
 		n -= len(head)
 	}
 	taken := min(n, size)
+	s.sent.Bytes += int64(taken)
+	s.sent.Records += int64(s.ranges.Whole(taken))
 	p.source.Advance(&s.ranges, taken)
 	s.ranges.Reset()
 	if p.plain {

@@ -46,6 +46,7 @@ type witness struct {
 	t testing.TB
 	*script
 	given []byte
+	count Sent // of that, in frames
 	empty bool // it has no blocks
 }
 
@@ -65,7 +66,10 @@ func (s *witness) Peek(out *frame.Ranges, size int) State {
 
 func (s *witness) Advance(out *frame.Ranges, n int) {
 	s.given = append(s.given, bytes.Join(out.Bytes, nil)[:n]...)
+	before := s.next
 	s.script.Advance(out, n)
+	s.count.Bytes += int64(n)
+	s.count.Records += int64(s.next - before)
 }
 
 func (s *witness) give(block []byte) []byte {
@@ -195,6 +199,9 @@ func FuzzPump(f *testing.F) {
 		// What could not be sent of a chunk was filled.
 		if want := "<head>" + string(src.given); strings.ReplaceAll(body, "\n", "") != want {
 			t.Fatalf("state %d: the client got\n%q, was given\n%q", state, body, want)
+		}
+		if sc.sent != src.count {
+			t.Errorf("%+v were counted, and it was %+v", sc.sent, src.count)
 		}
 		if clean != (state == ended) {
 			t.Errorf("state %d, but an end: %v", state, clean)
@@ -380,6 +387,36 @@ func TestPumpTakesTurns(t *testing.T) {
 	if body, _ := decode(t, sink.got); body != "<head>"+string(src.given) {
 		t.Error("bytes differ")
 	}
+}
+
+// "The same where there are no chunks": a download takes one write for what a chunked
+// answer takes four for.
+func TestPumpWritesMoreWithoutChunks(t *testing.T) {
+	for plain, want := range map[bool]int{false: 5, true: 2} { // the head is one
+		src := newWitness(t)
+		for range 8 {
+			src.add(strings.Repeat("x", plainSize/8))
+		}
+		p, sc, sink := newPump(src), newScratch(), &counted{}
+		p.plain = plain
+		for state := unready; state == unready; {
+			state, _ = p.run(sink, &sc)
+		}
+		if sink.writes != want {
+			t.Errorf("plain %v: %d writes, want %d", plain, sink.writes, want)
+		}
+	}
+}
+
+// counted is a sink that counts writes.
+type counted struct {
+	trickle
+	writes int
+}
+
+func (c *counted) writev(bufs [][]byte) (int, error) {
+	c.writes++
+	return c.trickle.writev(bufs)
 }
 
 // A pump that has nothing to do holds nothing, and its scratch no page.

@@ -21,6 +21,7 @@ type Store struct {
 	db      *pebble.DB
 	epochs  store.Epochs
 	room    room
+	memory  memory
 	queue   queue
 
 	closing chan struct{} // closed when Close begins
@@ -84,6 +85,14 @@ func (s *Store) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view.size
+}
+
+// SyncTimes implements store.Syncer: it is about the syncs of the log. There are none in
+// class os.
+func (s *Store) SyncTimes() store.Times {
+	s.guard.mu.Lock()
+	defer s.guard.mu.Unlock()
+	return s.guard.syncs.Read()
 }
 
 // Health returns nil while the store takes writes.
