@@ -191,6 +191,9 @@ type Options struct {
 	// loopback address beside the loopback names.
 	AllowHosts []string
 
+	// Version is what /api says of the program that this is. It may be empty.
+	Version string
+
 	// APIToken is what requests to /api have to have, as a bearer token: that is the
 	// surface for who runs the server. Empty: they have to come from a program on this
 	// machine, or from a page of the server that is open there.
@@ -312,7 +315,9 @@ func New(o Options) (*Server, error) {
 	if o.Lab {
 		s.wire = wire.NewRecorder(time.Now)
 	}
-	s.api = api.New(api.Options{Host: s.host, Logger: o.Logger, About: s.about, Token: o.APIToken, Wire: s.wire})
+	s.api = api.New(api.Options{
+		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
+	})
 	if o.Metrics != nil {
 		s.metrics = o.Metrics(s)
 	}

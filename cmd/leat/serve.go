@@ -172,7 +172,7 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, APIToken: c.APIToken, Lab: c.Lab,
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, Version: version(), APIToken: c.APIToken, Lab: c.Lab,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),

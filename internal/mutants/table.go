@@ -1189,4 +1189,22 @@ var table = []Mutant{
 		Package: "./server",
 		Run:     "^TestUnderMiddleware$",
 	},
+	{
+		Name:    "api-for-proxies",
+		Why:     "/api is for this machine: what a proxy asks for comes from elsewhere",
+		File:    "internal/surface/guard.go",
+		Old:     "local = local && r.Header.Get(field) == \"\"",
+		New:     "_ = field",
+		Package: "./server",
+		Run:     "^TestAPIAccess$",
+	},
+	{
+		Name:    "dismissed-unheard",
+		Why:     "a reader that is dismissed goes at once, not with its next record",
+		File:    "internal/session/roll.go",
+		Old:     "\ts.whole.Wake()\n",
+		New:     "",
+		Package: "./server",
+		Run:     "^TestDismiss$",
+	},
 }

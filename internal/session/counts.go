@@ -51,6 +51,7 @@ type counts struct {
 // A kind is the number of readers of one Kind at present. A reader that a tracer follows
 // has one of its own, so that the others need no room for a span.
 type kind struct {
+	Kind
 	readers atomic.Int64
 	shared  *kind         // what it counts in; nil: itself
 	span    *surface.Span // nil if nobody follows it
@@ -74,7 +75,7 @@ func (k *kind) followed(ctx context.Context) *kind {
 		return k
 	}
 	span.Take()
-	return &kind{shared: k, span: span}
+	return &kind{Kind: k.Kind, shared: k, span: span}
 }
 
 // leaves notes why a reader does.
@@ -110,7 +111,7 @@ func (c *counts) comes(of Kind) *kind {
 	defer c.mu.Unlock()
 	k := c.kinds[of]
 	if k == nil {
-		k = new(kind)
+		k = &kind{Kind: of}
 		c.kinds[of] = k
 	}
 	k.readers.Add(1)

@@ -50,6 +50,7 @@ type Host struct {
 	o        Options
 	notTaken sync.Once // logged
 	counts
+	roll roll
 }
 
 // NewHost returns a Host.
@@ -223,6 +224,8 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 	case ses == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodHead:
+		h.roll.enter(ses, r, rd)
 	}
 	return ses
 }
@@ -256,7 +259,6 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		ses.Close()
 		return nil
 	}
-	ses.remote = r.RemoteAddr
 	return h.o.Writer.Begin(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
@@ -308,9 +310,6 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	if ses == nil {
 		return true
 	}
-	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
-	}
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
@@ -335,6 +334,9 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 
 // log tells how a reader left.
 func (h *Host) log(ses *session, reason socket.Reason) {
+	if ses.dismissed() {
+		reason = socket.ReasonDismissed
+	}
 	h.left.Add(string(reason))
 	ses.kind.leaves(reason)
 	after := h.o.Live.Offset(ses.After())
