@@ -26,13 +26,14 @@ const modulePath = "github.com/leat-dev/leat"
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
-	{"leat/server", "leat/server/h3", "leat/console"},
+	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/console"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket", "leat/internal/subscription"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
+	{"leat/internal/tally"},
 	{"leat/store", "leat/sse", "leat/internal/frame", "leat/clients/js"},
 	{"leat"},
 }
@@ -40,6 +41,7 @@ var layers = [][]string{
 // sideways has the imports within one layer that are meant.
 var sideways = []rule{
 	{"leat/server/h3", []string{"leat/server"}, "HTTP/3 carries the handler that server builds"},
+	{"leat/server/metrics", []string{"leat/server"}, "what server counts, for Prometheus"},
 	{"leat/store/storetest", []string{"leat/store/memstore"}, "the suite dresses the memory store up as a foreign one"},
 }
 
@@ -89,6 +91,7 @@ var forbidden = []rule{
 var thirdParty = []rule{
 	{"leat/store/pebblestore", []string{"github.com/cockroachdb/pebble/v2"}, "one driver, one engine"},
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
+	{"leat/server/metrics", []string{"github.com/prometheus/client_golang"}, "who does without Prometheus does without its library: server has metrics as data"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }

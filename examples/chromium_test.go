@@ -159,7 +159,7 @@ func (s *site) visit(t *testing.T, path string) *tab {
 	page.session, page.context = made.SessionID, made.BrowserContextID
 	t.Cleanup(func() {
 		if t.Failed() && !page.closed {
-			text, _ := page.try(`document.body.innerText`)
+			text, _ := page.try(`window.told ? JSON.stringify(told) : document.body.innerText`)
 			t.Logf("the page %s shows:\n%s", path, text)
 		}
 		page.close()

@@ -175,6 +175,10 @@ func (x *listener) renew() {
 
 // ask sends one request and reads the answer.
 func (x *listener) ask(l *life) {
+	if x.r.IntN(6) == 0 && x.canAskHere() {
+		x.askHere(l)
+		return
+	}
 	target := l.target.Load()
 	form := []string{"sse", "sse", "envelope", "ndjson", "ndjson", "json"}[x.r.IntN(6)]
 	if x.single && (form == "json" || form == "envelope") {

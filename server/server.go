@@ -7,6 +7,12 @@
 //	...
 //	http.ListenAndServe("127.0.0.1:8080", srv)
 //
+// The program itself uses Server.Publish and Server.Subscribe, with no HTTP between.
+// Server.Metrics has what was counted; package server/metrics shows it to Prometheus.
+//
+// A Server works inside of a mux, with http.StripPrefix under a prefix, and behind
+// middleware whose http.ResponseWriter has a method Unwrap, or Flush.
+//
 // An http.Server that serves it must have no WriteTimeout, which would end
 // every stream after that time: each write has a deadline of its own.
 package server
@@ -32,6 +38,7 @@ import (
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/surface/events"
 	"github.com/leat-dev/leat/internal/surface/streams"
+	"github.com/leat-dev/leat/internal/tally"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -170,6 +177,11 @@ type Options struct {
 	// seconds. Negative: 10 minutes, the longest lease.
 	WebhookTimeout time.Duration
 
+	// Metrics, if it is not nil, is called once, by New, for the handler that answers
+	// GET /metrics: metrics.Handler of package server/metrics, or one that writes
+	// Server.Metrics in another way. nil: there is no such path.
+	Metrics func(*Server) http.Handler
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
@@ -208,7 +220,11 @@ type Server struct {
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
-	loops   *socket.Loops         // nil if there are none
+	loops   *socket.Loops // nil if there are none
+	cache   *render.Cache
+	host    *session.Host
+	refused *tally.Names          // publishes, by the code of the error
+	metrics http.Handler          // nil if there is none
 	subs    *subscription.Manager // nil if there are none
 
 	stopped chan struct{} // closed when Shutdown has ended everything
@@ -240,7 +256,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.journal = journal.New(o.Store, jo)
-	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Slow: slow, Logger: o.Logger})
+	s.cache = render.NewCache(o.TailMemory)
+	s.live = live.New(o.Store, s.cache, live.Options{Slow: slow, Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
 	if o.Loops >= 0 {
 		// Where there are none, the http.Server serves every reader.
@@ -262,23 +279,27 @@ func New(o Options) (*Server, error) {
 			return nil, leat.Errorf(leat.CodeInternal, "the subscriptions cannot be read: %w", err)
 		}
 	}
-	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
+	s.refused = new(tally.Names)
+	s.host = session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
 	s.events = events.New(events.Options{
-		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Journal: s.journal, Host: s.host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Refused: s.refused,
 	})
 	s.streams = streams.New(streams.Options{
-		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Journal: s.journal, Host: s.host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Refused:         s.refused,
 		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
 		Subscriptions: s.subs,
 	})
+	if o.Metrics != nil {
+		s.metrics = o.Metrics(s)
+	}
 	return s, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests++
-	s.mu.Unlock()
+	s.requestBegins()
 	defer s.requestDone()
 	if !s.guard.Admit(w, r) {
 		return
@@ -320,6 +341,13 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return surface.WithConn(ctx, c)
 }
 
+// requestBegins notes a request, for which Shutdown is to wait.
+func (s *Server) requestBegins() {
+	s.mu.Lock()
+	s.requests++
+	s.mu.Unlock()
+}
+
 func (s *Server) requestDone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -348,12 +376,19 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	switch {
 	case r.URL.Path == "/healthz":
 		s.healthz(w, r)
+	case r.URL.Path == "/metrics" && s.metrics != nil:
+		if readOnly(w, r, s.o.Logger) {
+			s.metrics.ServeHTTP(w, r)
+		}
 	case err != nil && isStream:
 		s.streams.TurnAway(w, r, err)
 	case err != nil && r.URL.Path == "/events" && r.Method == http.MethodGet:
 		s.events.TurnAway(w, r, err)
 	case err != nil:
-		surface.WriteError(w, r, s.o.Logger, err)
+		code := surface.WriteError(w, r, s.o.Logger, err)
+		if r.URL.Path == "/events" && r.Method == http.MethodPost {
+			s.refused.Add(string(code))
+		}
 	case isStream:
 		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":

@@ -13,6 +13,7 @@ import (
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/console"
 	"github.com/leat-dev/leat/server"
+	"github.com/leat-dev/leat/server/metrics"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -144,7 +145,7 @@ func stop(std *streams, srv *server.Server, hs *http.Server) error {
 // options are those of the server.
 func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
-		Store: st, Logger: logger,
+		Store: st, Logger: logger, Metrics: metrics.Handler,
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),

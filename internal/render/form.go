@@ -69,7 +69,7 @@ func (eventStream) AppendCursor(dst []byte, position leat.Offset) []byte {
 func (eventStream) AppendHeartbeat(dst []byte) []byte { return sse.AppendComment(dst, "") }
 
 func (eventStream) AppendGap(dst []byte, g *Gap) []byte {
-	if !g.tells() {
+	if !g.Tells() {
 		return dst
 	}
 	return mustBlock(dst, typeGap, g.Next, g.appendTo(nil))
@@ -97,7 +97,7 @@ func (lines) AppendCursor(dst []byte, position leat.Offset) []byte {
 func (lines) AppendHeartbeat(dst []byte) []byte { return append(dst, '\n') }
 
 func (lines) AppendGap(dst []byte, g *Gap) []byte {
-	if !g.tells() {
+	if !g.Tells() {
 		return dst
 	}
 	dst = append(appendID(dst, g.Next), `,"gap":`...)

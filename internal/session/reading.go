@@ -49,10 +49,11 @@ type Options struct {
 type Host struct {
 	o        Options
 	notTaken sync.Once // logged
+	counts
 }
 
 // NewHost returns a Host.
-func NewHost(o Options) *Host { return &Host{o: o} }
+func NewHost(o Options) *Host { return &Host{o: o, counts: newCounts()} }
 
 // Full reports whether there is room for no further reader.
 func (h *Host) Full() bool {
@@ -60,8 +61,10 @@ func (h *Host) Full() bool {
 }
 
 // A Reading is what one reader is given. All fields up to Heartbeat must be
-// set, except that the zero Start and Loss are the beginning and none.
+// set, except that the zero Start and Loss are the beginning and none, and that Kind is
+// for who counts.
 type Reading struct {
+	Kind      Kind // what it is counted as
 	Filter    *leat.Filter
 	Form      render.Form
 	Start     live.Start
@@ -135,24 +138,25 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 func (h *Host) RefuseGap(ctx context.Context, rd *Reading) error {
 	next := h.o.Live.Offset(rd.Start.After)
 	if rd.Loss != store.LossNone {
-		return gapRefused(rd.Asked, next, string(rd.Loss))
+		return h.gapRefused(rd.Asked, next, string(rd.Loss))
 	}
 	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.Lineage, rd.Start.After)
 	if err != nil || missing == nil {
 		return err
 	}
-	return missingRefused(h.o.Live, missing, rd.Asked, rd.Start.After)
+	return h.missingRefused(missing, rd.Asked, rd.Start.After)
 }
 
-func missingRefused(l *live.Live, missing *live.Missing, asked string, after uint64) *leat.Error {
-	gap := gapOf(l, missing, asked, after, false)
+func (h *Host) missingRefused(missing *live.Missing, asked string, after uint64) *leat.Error {
+	gap := gapOf(h.o.Live, missing, asked, after, false)
 	if len(gap.Topics) == 0 {
-		gap = gapOf(l, missing, asked, after, true) // all of them were deleted
+		gap = gapOf(h.o.Live, missing, asked, after, true) // all of them were deleted
 	}
-	return gapRefused(asked, gap.Next, gap.Reason).With("topics", gap.Topics)
+	return h.gapRefused(asked, gap.Next, gap.Reason).With("topics", gap.Topics)
 }
 
-func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
+func (h *Host) gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
+	h.gaps.Add(reason)
 	return leat.Errorf(leat.CodeGap, "records after %s are gone: %s", asked, reason).
 		Advise("Fetch the present state another way, then subscribe from now; or leave gap=error out to go on and be told in the stream.").
 		With("reason", reason).With("asked", asked).With("next", next)
@@ -203,7 +207,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
+		kind: h.comes(rd.Kind), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
@@ -234,6 +238,12 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	if h.o.Loops != nil && rd.isLong() && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
 		return nil
 	}
+	if rd.Limit == 0 && r.Method != http.MethodHead {
+		if err := surface.CheckFlush(w); err != nil {
+			surface.WriteError(w, r, h.o.Logger, err)
+			return nil
+		}
+	}
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
 	if ses == nil {
@@ -261,6 +271,7 @@ func (s *session) ending(w http.ResponseWriter, tail []byte, broken bool) func(s
 	return func(reason socket.Reason) {
 		defer s.Close()
 		if reason == "" {
+			s.host.left.Add(string(socket.ReasonBroken))
 			return // it panicked
 		}
 		s.host.log(s, reason)
@@ -322,6 +333,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 
 // log tells how a reader left.
 func (h *Host) log(ses *session, reason socket.Reason) {
+	h.left.Add(string(reason))
 	after := h.o.Live.Offset(ses.After())
 	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
 	if err := ses.Err(); reason == socket.ReasonCut && err != nil {
@@ -340,6 +352,13 @@ func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 // ends at once with the advice to come back later; in every other form nothing has
 // begun, and it is an error that says when to come back.
 func (h *Host) TurnAway(w http.ResponseWriter, r *http.Request, contentType string, err error) {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case err == errFull:
+		h.turnedAway.Add(TurnedAwayFull)
+	default:
+		h.turnedAway.Add(TurnedAwayStopping)
+	}
 	later := between(minBusyRetry, maxBusyRetry)
 	if contentType != surface.EventStream {
 		w.Header().Set("Retry-After", strconv.Itoa(int(later/time.Second)))
@@ -352,8 +371,8 @@ func (h *Host) TurnAway(w http.ResponseWriter, r *http.Request, contentType stri
 }
 
 // ErrFull is why a reader is refused when the Host is Full.
-func ErrFull() error {
-	return leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
-}
+func ErrFull() error { return errFull }
+
+var errFull error = leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
 
 func between(low, high time.Duration) time.Duration { return low + rand.N(high-low) }

@@ -19,6 +19,7 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
+	kind    *kind        // nil once it is closed
 	then    *live.Reader // goes on where Reader ends; nil if that is the last
 	host    *Host
 	form    render.Form
@@ -124,27 +125,39 @@ func (s *session) Advance(out *frame.Ranges, n int) {
 func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
-func (s *session) Notice() []byte {
+func (s *session) Notice() (block []byte) {
+	for _, gap := range s.takeGaps() {
+		block = s.form.AppendGap(block, gap)
+	}
+	return block
+}
+
+// takeGaps returns what there is to tell: one gap, or two if topics were deleted beside
+// those that only lost records.
+func (s *session) takeGaps() (gaps []*render.Gap) {
 	s.ended = s.gapError
+	l := s.host.o.Live
 	if s.loss != store.LossNone {
-		s.id = s.After()
-		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.id)}
+		gaps = append(gaps, &render.Gap{Reason: string(s.loss), Asked: s.asked, Next: l.Offset(s.After())})
 		s.loss = store.LossNone
-		return s.form.AppendGap(nil, &gap)
+	} else if missing := s.TakeGap(); missing.Skipped {
+		gaps = append(gaps, &render.Gap{Reason: render.ReasonSkipped, Asked: l.Offset(missing.From).String(), Next: l.Offset(s.After())})
+	} else {
+		for _, rm := range missing.Removed {
+			s.gone = max(s.gone, rm.Through)
+		}
+		asked := l.Offset(s.After()).String()
+		for _, replaced := range []bool{false, true} {
+			if gap := gapOf(l, missing, asked, s.After(), replaced); gap.Tells() {
+				gaps = append(gaps, gap)
+			}
+		}
 	}
-	missing := s.TakeGap()
 	s.id = s.After()
-	if missing.Skipped {
-		return s.form.AppendGap(nil, &render.Gap{
-			Reason: render.ReasonSkipped, Asked: s.host.o.Live.Offset(missing.From).String(), Next: s.host.o.Live.Offset(s.id),
-		})
+	for _, gap := range gaps {
+		s.host.gaps.Add(gap.Reason)
 	}
-	for _, rm := range missing.Removed {
-		s.gone = max(s.gone, rm.Through)
-	}
-	asked := s.host.o.Live.Offset(s.After()).String()
-	block := s.form.AppendGap(nil, gapOf(s.host.o.Live, missing, asked, s.After(), false))
-	return s.form.AppendGap(block, gapOf(s.host.o.Live, missing, asked, s.After(), true))
+	return gaps
 }
 
 // gapOf says what is missing because it was removed from topics that go on, or,
@@ -189,8 +202,13 @@ func (s *session) TooSlow() bool { return s.Reader.TooSlow(s.form.Tells()) }
 // Late implements socket.Ender.
 func (s *session) Late() bool { return s.Reader.Late(s.form.Tells()) }
 
-// Close closes the readers.
+// Close closes the readers. Only the first call does something.
 func (s *session) Close() {
+	if s.kind == nil {
+		return
+	}
+	s.kind.goes()
+	s.kind = nil
 	s.Reader.Close()
 	if s.then != nil {
 		s.then.Close()

@@ -3,23 +3,49 @@ package surface
 import (
 	"net/http"
 	"time"
+
+	"github.com/leat-dev/leat"
 )
 
 // Output is a response as package socket writes to it.
 type Output struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	flushes bool
 }
 
-// NewOutput returns the Output of a response. What wraps it needs an Unwrap
-// method, or Flush fails with http.ErrNotSupported.
+// NewOutput returns the Output of a response. If it cannot flush (see CheckFlush) all is
+// sent when the http.Server has enough of it, or at the end.
 func NewOutput(w http.ResponseWriter) *Output {
-	return &Output{w, http.NewResponseController(w)}
+	return &Output{w, http.NewResponseController(w), CheckFlush(w) == nil}
 }
 
 func (o *Output) Write(p []byte) (int, error)        { return o.w.Write(p) }
-func (o *Output) Flush() error                       { return o.rc.Flush() }
 func (o *Output) SetWriteDeadline(t time.Time) error { return o.rc.SetWriteDeadline(t) }
+
+// Flush implements socket.Output.
+func (o *Output) Flush() error {
+	if !o.flushes {
+		return nil
+	}
+	return o.rc.Flush()
+}
+
+// CheckFlush returns an error if what wraps a response has hidden how to flush it, so
+// that nothing can be streamed: http.ResponseController finds no way.
+func CheckFlush(w http.ResponseWriter) error {
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return leat.Errorf(leat.CodeInternal, "a middleware stands before this server whose http.ResponseWriter, a %T, cannot flush: nothing can be streamed through it", w).
+				Advise("Give it a method Unwrap() http.ResponseWriter that returns the one it wraps, or serve this path without that middleware.")
+		}
+	}
+}
 
 // The media types of answers that every surface has.
 const (

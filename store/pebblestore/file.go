@@ -1,6 +1,10 @@
 package pebblestore
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // A file is a file or directory of the real file system that a guard has
 // opened for writing. Pebble uses it on one goroutine at a time.
@@ -88,7 +92,18 @@ func (f *file) sync(op func() error) error {
 	if f.kind == fileLog && f.guard.relaxed.Load() {
 		return nil
 	}
+	if f.kind == fileLog {
+		defer f.guard.synced(time.Now())
+	}
 	return f.try("syncing", op)
+}
+
+// synced counts the sync of a log.
+func (g *guard) synced(began time.Time) {
+	took := time.Since(began)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.syncs.Add(took)
 }
 
 // SyncTo only asks the system to begin: in class os too.

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leat-dev/leat/internal/tally"
 )
 
 // A guard is the file system that Pebble sees. It does three things.
@@ -46,6 +48,9 @@ type guard struct {
 	frozen   atomic.Bool // a failure has happened; set by fail and never cleared
 	relaxed  atomic.Bool // class os, and the opening is over: logs are not synced
 	lockHeld atomic.Bool // Lock has failed
+
+	mu    sync.Mutex
+	syncs tally.Times // of logs
 }
 
 var errFrozen = errors.New("the store has failed before")

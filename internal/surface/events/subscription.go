@@ -24,6 +24,7 @@ type subscription struct {
 	ask         *session.Ask
 	form        render.Form
 	contentType string
+	format      string        // what as= has for it
 	polls       bool          // one answer instead of a stream
 	wait        time.Duration // of a poll
 }
@@ -65,6 +66,7 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	if offer, sub.contentType, err = choose(r, q); err != nil {
 		return err
 	}
+	sub.format = offer.As
 	switch {
 	case offer.As != eventStream.As:
 		sub.form, sub.polls = render.Lines, offer.As == longPoll.As
