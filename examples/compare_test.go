@@ -70,6 +70,8 @@ func testResume(t *testing.T, s *site) {
 	show(2)
 	s.publish(t, "resume", "text/plain", "three")
 	show(3)
+	const all = "one, two, three\n"
+	same(t, s.clients(t, "resume"), 0, "events: "+all+"lines: "+all+"polls: "+all)
 	for _, way := range ways {
 		if got := page.lines("#" + way + " li"); !slices.Equal(got, []string{"one", "two", "three"}) {
 			t.Errorf("%s shows %q", way, got)

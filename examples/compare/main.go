@@ -4,17 +4,17 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"flag"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/coder/websocket"
 
-	"github.com/leat-dev/leat/client"
+	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/examples/internal/run"
 	"github.com/leat-dev/leat/server"
 )
@@ -33,8 +33,8 @@ func main() {
 }
 
 // socket is the fourth way, and all of it has to be written: what a message is, where
-// a client goes on, that it is still there. Down come envelopes of ?topic= after
-// ?last_event_id=, or bytes if the record is binary; what comes up is published.
+// a client goes on, that it is still there. Down come the records of ?topic= after
+// ?last_event_id=, text with its id, bytes as they are; what comes up is published.
 func socket(srv *server.Server, w http.ResponseWriter, r *http.Request) {
 	topic := r.FormValue("topic")
 	c, err := websocket.Accept(w, r, nil) // it answers if it cannot; other origins are refused
@@ -49,7 +49,10 @@ func socket(srv *server.Server, w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 		for {
 			_, text, err := c.Read(ctx)
-			if err != nil || run.Send(srv, "POST", "/events?topic="+topic, bytes.NewReader(text)) != nil {
+			if err == nil {
+				_, err = srv.Publish(ctx, server.Message{Topic: topic, ContentType: "text/plain", Data: text})
+			}
+			if err != nil {
 				return
 			}
 		}
@@ -63,22 +66,21 @@ func socket(srv *server.Server, w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}()
-	// This server is its own client: it reads the topic from itself.
-	self := client.Client{URL: "http://" + r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()}
-	query := client.Query{Topics: []string{topic}, From: "start", Envelope: true}
-	for event, err := range self.Subscribe(ctx, query, client.SubscribeOptions{LastEventID: r.FormValue("last_event_id")}) {
+	from := cmp.Or(r.FormValue("last_event_id"), "start")
+	for event, err := range srv.Subscribe(ctx, server.Subscription{Topics: []string{topic}, From: from}) {
 		if err != nil {
-			_ = c.Close(websocket.StatusInternalError, "the topic cannot be read") // the client may have gone
+			_ = c.Close(websocket.StatusTryAgainLater, "the topic cannot be read") // the client may have gone
 			return
 		}
-		kind, message := websocket.MessageText, event.Data
-		if record, err := event.Envelope(); err == nil && record.Encoding == "base64" {
-			if message, err = record.Bytes(); err != nil {
-				return
-			}
-			kind = websocket.MessageBinary
+		if event.Record == nil {
+			continue // where it begins, a gap, an end: a real server would pass them on too
 		}
-		if c.Write(ctx, kind, message) != nil {
+		kind, message := websocket.MessageBinary, event.Record.Data
+		if event.Record.Kind == leat.KindText {
+			kind = websocket.MessageText
+			message, err = json.Marshal(map[string]string{"id": event.Offset.String(), "data": string(event.Record.Data)})
+		}
+		if err != nil || c.Write(ctx, kind, message) != nil {
 			return
 		}
 	}
