@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// The tests wait more than they work: for browsers that reconnect after seconds.
-	_ = flag.Set("test.parallel", "8") // it exists
+	_ = flag.Set("test.parallel", "4") // it exists
 	code := m.Run()
 	chrome.close()
 	os.RemoveAll(dir)
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must come. It is the test that
 // failed if it is over.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // program returns the path of a program that a test needs. Where it is missing
 // the test is skipped; in CI it fails, so that none is lost unseen.
