@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
 	{"leat/internal/tally"},
-	{"leat/store", "leat/sse", "leat/internal/frame", "leat/clients/js"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/clients/js"},
 	{"leat"},
 }
 
@@ -82,6 +82,8 @@ var forbidden = []rule{
 		"a subscription says that there is something to read, and reads nothing"},
 	{"leat/internal/socket", []string{"leat/internal/ingest", "leat/internal/live", "leat/internal/journal", "leat/internal/render", "leat/store", "leat/sse"},
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
+	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
+		"a wire has bytes, and nothing that they mean"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
 }
@@ -93,12 +95,13 @@ var thirdParty = []rule{
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
 	{"leat/server/metrics", []string{"github.com/prometheus/client_golang"}, "who does without Prometheus does without its library: server has metrics as data"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
+	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }
 
 // testModules may be imported by any test. Stages are tested over the durable
 // store on a file system in memory.
-var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs"}
+var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs", "github.com/coder/websocket"}
 
 func TestImports(t *testing.T) {
 	pkgs := loadPackages(t)

@@ -78,7 +78,7 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols), wraps ...f
 	hs.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan struct{})
 	// Ended by hs.Close; the clean-up waits for it.
-	go func() { defer close(served); hs.Serve(ln) }()
+	go func() { defer close(served); hs.Serve(srv.Listener(ln)) }()
 	transport := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 100}
 	set(transport.Protocols)
 	t.Cleanup(func() {

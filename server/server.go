@@ -36,9 +36,11 @@ import (
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/surface/api"
 	"github.com/leat-dev/leat/internal/surface/events"
 	"github.com/leat-dev/leat/internal/surface/streams"
 	"github.com/leat-dev/leat/internal/tally"
+	"github.com/leat-dev/leat/internal/wire"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -186,6 +188,20 @@ type Options struct {
 	// loopback address beside the loopback names.
 	AllowHosts []string
 
+	// Version is what /api says of the program that this is. It may be empty.
+	Version string
+
+	// APIToken is what requests to /api have to have, as a bearer token: that is the
+	// surface for who runs the server. Empty: they have to come from a program on this
+	// machine, or from a page of the server that is open there.
+	APIToken string
+
+	// Lab has /api show each byte on the wire, and lets it cut and stall connections:
+	// for learning, not for a server that matters. It is for the connections of
+	// Server.Listener, none of which is taken over. Pages of all loopback names, such as
+	// http://1.localhost:8080, may use the server then.
+	Lab bool
+
 	now func() time.Time // for tests: the clock of the journal; nil: time.Now
 }
 
@@ -217,6 +233,7 @@ type Server struct {
 	guard   *surface.Guard
 	events  *events.Surface
 	streams *streams.Surface
+	api     *api.Surface
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
@@ -226,6 +243,7 @@ type Server struct {
 	refused *tally.Names          // publishes, by the code of the error
 	metrics http.Handler          // nil if there is none
 	subs    *subscription.Manager // nil if there are none
+	wire    *wire.Recorder        // nil if there is no lab
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -242,7 +260,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
-	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts, Neighbours: o.Lab})
 	if err != nil {
 		return nil, err
 	}
@@ -291,6 +309,12 @@ func New(o Options) (*Server, error) {
 		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
 		Subscriptions: s.subs,
 	})
+	if o.Lab {
+		s.wire = wire.NewRecorder(time.Now)
+	}
+	s.api = api.New(api.Options{
+		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
+	})
 	if o.Metrics != nil {
 		s.metrics = o.Metrics(s)
 	}
@@ -330,6 +354,9 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
 	ctx = journal.WithPublisher(ctx)
+	if s.wire != nil {
+		return surface.WithConn(ctx, c)
+	}
 	if s.loops == nil {
 		return ctx
 	}
@@ -389,6 +416,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 		if r.URL.Path == "/events" && r.Method == http.MethodPost {
 			s.refused.Add(string(code))
 		}
+	case api.Has(r.URL.Path):
+		s.api.Answer(w, r)
 	case isStream:
 		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":
@@ -424,6 +453,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	defer close(s.stopped)
+	if s.wire != nil {
+		s.wire.Close()
+	}
 	s.writer.Shutdown(s.o.Drain)
 	left := s.shutLoops()
 	var err error

@@ -247,6 +247,12 @@ type Batch struct {
 	// immutable and may be kept.
 	Records []leat.Record
 
+	// Recycle, if it is not nil, takes the Data of one of the records back, to use
+	// the memory again. Whoever read the batch may call it, once for a record, when
+	// nobody looks at that Data any more; nobody has to. It may be called by many
+	// goroutines at once.
+	Recycle func(data []byte)
+
 	// Next is how far the driver came: every record that was owed up to Next
 	// is in Records.
 	Next uint64

@@ -23,6 +23,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/client"
 )
 
 // Exit statuses.
@@ -40,13 +41,17 @@ Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2
 
 // cli is the command line.
 type cli struct {
-	Server string `help:"URL of the server that publish and tail use." default:"http://127.0.0.1:8080" env:"LEAT_SERVER" placeholder:"URL"`
+	Server string `help:"URL of the server that is used by all commands but serve." default:"http://127.0.0.1:8080" env:"LEAT_SERVER" placeholder:"URL"`
 
 	Serve   serveCmd   `cmd:"" help:"Run a server."`
 	Publish publishCmd `cmd:"" help:"Publish records to a topic."`
 	Tail    tailCmd    `cmd:"" help:"Print records as they are published."`
+	Streams streamsCmd `cmd:"" help:"List, show, end, trim and remove streams."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
+
+// client is the server that the command line names.
+func (c *cli) client() *client.Client { return &client.Client{URL: c.Server} }
 
 // streams are what a command reads and writes.
 type streams struct {

@@ -37,7 +37,7 @@ const maxLine = 64 << 20
 
 // Run publishes the records and reports.
 func (c *publishCmd) Run(ctx context.Context, std *streams, global *cli) error {
-	server := &client.Client{URL: global.Server}
+	server := global.client()
 	p, err := server.Publisher(client.PublisherOptions{FailFast: true, Notify: func(n client.Notice) { noteConnection(std, n) }})
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (c *tailCmd) subscribe(ctx context.Context, std *streams, global *cli) (ite
 		return client.Subscribe(ctx, c.Topics[0], options), foreignPrinter(c.JSON), nil
 	}
 	query := client.Query{Topics: c.Topics, From: string(c.From), Envelope: true, FailOnGap: c.FailOnGap}
-	server := &client.Client{URL: global.Server}
+	server := global.client()
 	return server.Subscribe(ctx, query, options), leatPrinter(c.JSON), nil
 }
 

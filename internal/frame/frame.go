@@ -27,6 +27,11 @@ type Page struct {
 
 	// used says that a frame was read since the cache last looked.
 	used atomic.Bool
+
+	// Of a page whose memory is borrowed.
+	giveBack func([]byte) // nil: it is not
+	borrowed []byte       // owned by the last user
+	users    atomic.Int32 // the page itself until it is evicted, and each Ranges with a piece of it
 }
 
 // NewPage returns a page over b. The part of b that frames have been made of
@@ -37,8 +42,45 @@ func NewPage(b []byte) *Page {
 	return p
 }
 
-// Evict lets the memory go. Who has a slice of it keeps that slice.
-func (p *Page) Evict() { p.bytes.Store(nil) }
+// NewBorrowed is NewPage over memory that is used for something else once it is given
+// back: when the page was evicted and no Ranges has a piece of it. Without a giveBack it
+// is nobody's.
+func NewBorrowed(b []byte, giveBack func([]byte)) *Page {
+	p := NewPage(b)
+	if giveBack != nil {
+		p.borrowed, p.giveBack = b, giveBack
+		p.users.Store(1)
+	}
+	return p
+}
+
+// Evict lets the memory go. Who has a slice of it keeps that slice: of borrowed memory
+// until its Ranges is reset.
+func (p *Page) Evict() {
+	if p.bytes.Swap(nil) != nil && p.giveBack != nil {
+		p.leave()
+	}
+}
+
+// enter makes the caller a user of borrowed memory until it leaves. It reports whether
+// that is there.
+func (p *Page) enter() bool {
+	for {
+		n := p.users.Load()
+		if n == 0 || p.users.CompareAndSwap(n, n+1) {
+			return n > 0
+		}
+	}
+}
+
+// leave ends a use, and gives the memory back if it was the last.
+func (p *Page) leave() {
+	if p.users.Add(-1) == 0 {
+		b := p.borrowed
+		p.borrowed = nil
+		p.giveBack(b)
+	}
+}
 
 // TakeUsed reports whether a frame of p was read since the last call.
 func (p *Page) TakeUsed() bool { return p.used.Swap(false) }
@@ -78,10 +120,11 @@ func (f Frame) Len() int { return int(f.n &^ first) }
 // Evicted reports whether the bytes are gone.
 func (f Frame) Evicted() bool { return f.page.bytes.Load() == nil }
 
-// Bytes returns the bytes, which are immutable, or nil if they are gone.
+// Bytes returns the bytes, which are immutable, or nil if they are gone. Borrowed memory
+// is not given back after that.
 func (f Frame) Bytes() []byte {
 	b := f.memory()
-	if b == nil {
+	if b == nil || f.page.giveBack != nil && !f.page.enter() {
 		return nil
 	}
 	end := f.off + uint32(f.Len())
@@ -110,13 +153,28 @@ type Ranges struct {
 	// Bytes are the pieces. They are immutable.
 	Bytes [][]byte
 
-	frames []Frame
-	skip   int // bytes of the first frame that were sent before
-	size   int // bytes of the frames, without these
+	frames   []Frame
+	skip     int  // bytes of the first frame that were sent before
+	size     int  // bytes of the frames, without these
+	borrowed bool // some pages are, and r is a user of these
+}
+
+// Keep returns the pieces, which stay as they are when r is reset.
+func (r *Ranges) Keep() [][]byte {
+	r.borrowed = false
+	return r.Bytes
 }
 
 // Reset empties r and drops its references into pages.
 func (r *Ranges) Reset() {
+	if r.borrowed {
+		r.borrowed = false
+		for i, f := range r.frames {
+			if f.page.giveBack != nil && anotherPage(r.frames, i) {
+				f.page.leave()
+			}
+		}
+	}
 	clear(r.Bytes)
 	clear(r.frames)
 	r.Bytes, r.frames, r.skip, r.size = r.Bytes[:0], r.frames[:0], 0, 0
@@ -145,6 +203,12 @@ func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 		if memory == nil || i > 0 && (size+f.Len() > max || f.IsBeginning()) {
 			break
 		}
+		if f.page.giveBack != nil && anotherPage(frames, i) {
+			if !f.page.enter() {
+				break
+			}
+			r.borrowed = true
+		}
 		size += f.Len()
 		r.frames = append(r.frames, f)
 		end := f.off + uint32(f.Len())
@@ -162,6 +226,9 @@ func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 	r.size = size
 	return len(r.frames) > 0
 }
+
+// anotherPage reports whether the page of the i-th frame is not that of the one before.
+func anotherPage(frames []Frame, i int) bool { return i == 0 || frames[i].page != frames[i-1].page }
 
 // Beginning reports whether r begins with the beginning of a stream.
 func (r *Ranges) Beginning() bool {

@@ -154,3 +154,59 @@ func TestWholeAtEveryCut(t *testing.T) {
 		t.Error("there are frames in nothing")
 	}
 }
+
+// Borrowed memory is given back once: when its page was evicted and no Ranges has a piece
+// of it any more.
+func TestBorrowedMemoryIsGivenBack(t *testing.T) {
+	given := 0
+	memory := []byte("aaabb")
+	p := NewBorrowed(memory, func(b []byte) {
+		if given++; &b[0] != &memory[0] || len(b) != len(memory) {
+			t.Errorf("%q was given back", b)
+		}
+	})
+	frames := []Frame{p.Frame(1, 0, 3), p.Frame(2, 3, 2)}
+	var one, two, late Ranges
+	one.Fill(frames, 0, 100)
+	two.Fill(frames[1:], 1, 100)
+	one.Reset()
+	one.Fill(frames, 2, 100) // resets
+	p.Evict()
+	p.Evict()
+	if late.Fill(frames, 0, 100) || given != 0 || string(one.Bytes[0]) != "abb" {
+		t.Errorf("evicted while it is looked at: given back %d times", given)
+	}
+	one.Reset()
+	one.Reset()
+	if given != 0 {
+		t.Error("it was given back while one more looks at it")
+	}
+	two.Reset()
+	if given != 1 {
+		t.Errorf("it was given back %d times, want once", given)
+	}
+	if late.Fill(frames, 0, 100) || frames[0].Bytes() != nil {
+		t.Error("there are bytes after that")
+	}
+}
+
+// What is kept is never given back.
+func TestBorrowedMemoryIsKept(t *testing.T) {
+	kept := func(look func(f Frame) []byte) {
+		t.Helper()
+		p := NewBorrowed([]byte("aaa"), func([]byte) { t.Error("it was given back") })
+		got := look(p.Frame(1, 0, 3))
+		p.Evict()
+		if string(got) != "aaa" {
+			t.Errorf("kept %q", got)
+		}
+	}
+	kept(Frame.Bytes)
+	kept(func(f Frame) []byte {
+		var r Ranges
+		r.Fill([]Frame{f}, 0, 100)
+		b := r.Keep()[0]
+		r.Reset()
+		return b
+	})
+}

@@ -101,11 +101,11 @@ func (p *paper) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 	if p.onTail != nil {
 		p.onTail(r)
 	}
-	frames, _ := p.History(enc, []leat.Record{*r})
+	frames, _ := p.History(enc, []leat.Record{*r}, nil)
 	return frames[0]
 }
 
-func (p *paper) History(enc frame.Encoding, records []leat.Record) ([]frame.Frame, func()) {
+func (p *paper) History(enc frame.Encoding, records []leat.Record, _ func([]byte)) ([]frame.Frame, func()) {
 	if len(records) == 0 {
 		return nil, func() {}
 	}

@@ -26,7 +26,7 @@ type feed struct {
 	number   uint64 // unique
 
 	// Guarded by the Live's mu.
-	readers int
+	readers int  // by mu too: who has one of the two may read it
 	touched bool // a frame was listed in the batch being dispatched
 
 	// Guarded by mu, as is all that follows.

@@ -66,17 +66,26 @@ func (l *Live) requestPage(fd *feed, after, upTo uint64, bytes int) {
 // that wait for each other.
 const aheadPages = 4
 
-// readAhead asks for the page behind p, which a reader has begun, if p itself was
-// reached from the page before: who reads on and on is not to wait at each page until
+// readOn is called when a reader has begun page p. If p was reached from the page before
+// it asks for the one behind: who reads on and on is not to wait at each page until
 // the store has been read. One that wants a few bytes in the middle costs no more than
 // these, and where memory is so short that pages go before they are read this stops
-// by itself. The caller holds the feed's mu.
-func (l *Live) readAhead(fd *feed, p *page) {
+// by itself. The page before goes if nobody else is there who may want it, so that its
+// memory is used for the next while the processor still has it at hand. The caller holds
+// the feed's mu.
+func (l *Live) readOn(fd *feed, p *page) {
 	if p.followed || fd.filling {
 		return
 	}
 	p.followed = true
-	if p.through >= fd.after || !fd.reached(p.after) {
+	before := fd.pageTo(p.after)
+	if before == nil {
+		return
+	}
+	if fd.readers == 1 {
+		fd.dropPage(before)
+	}
+	if p.through >= fd.after {
 		return
 	}
 	if next, upTo := fd.pageAt(p.through, fd.after); next == nil {
@@ -84,11 +93,14 @@ func (l *Live) readAhead(fd *feed, p *page) {
 	}
 }
 
-// reached reports whether there is a page up to a position, so that whoever stands
-// there has probably read it. The caller holds mu.
-func (fd *feed) reached(after uint64) bool {
-	i := sort.Search(len(fd.pages), func(i int) bool { return fd.pages[i].through >= after })
-	return i < len(fd.pages) && fd.pages[i].through == after
+// pageTo returns the page that ends at a position, so that whoever stands there has
+// probably read it, or nil. The caller holds mu.
+func (fd *feed) pageTo(through uint64) *page {
+	i := sort.Search(len(fd.pages), func(i int) bool { return fd.pages[i].through >= through })
+	if i < len(fd.pages) && fd.pages[i].through == through {
+		return fd.pages[i]
+	}
+	return nil
 }
 
 // fill is one of the goroutines that read history, once for all who wait.
@@ -137,7 +149,7 @@ func (l *Live) readPage(w want) (*page, error) {
 			}
 		}
 		p.disinherit(w.feed.lineage, &b)
-		p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records)
+		p.frames, p.release = l.renderer.History(w.feed.encoding, b.Records, b.Recycle)
 		return p, nil
 	}
 }

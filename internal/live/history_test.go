@@ -1,11 +1,15 @@
 package live_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,9 +204,11 @@ func TestHistoryIsReadOnceInAnyOrder(t *testing.T) {
 		enc := &counting{name: "one"}
 		f := filter(t, "a")
 		var reading sync.WaitGroup
-		for i := range 500 {
-			n := i * 7919 % 1999
-			c := join(t, l, f, enc, after(a[n]))
+		clients := make([]*client, 500) // of which none is alone with its pages
+		for i := range clients {
+			clients[i] = join(t, l, f, enc, after(a[i*7919%1999]))
+		}
+		for _, c := range clients {
 			reading.Go(func() { // ends when it has read all
 				for c.After() < a[1999].Offset.Seq {
 					if _, state := c.take(1 << 10); state == live.Idle {
@@ -323,4 +329,94 @@ func TestReadAhead(t *testing.T) {
 	await("the third page, while the second is being sent,")
 	c.want(old[1:]...)
 	c.wantIdle(st)
+}
+
+// Who is alone in a feed keeps no page that it has read: the memory is used for the next.
+// With a second reader pages stay, since that may be behind.
+func TestPagesThatAreReadGo(t *testing.T) {
+	const pages, pageBytes = 32, 4 << 10
+	overStores(t, func(t *testing.T, st store.Store) {
+		old := fillLog(t, st, pages, strings.Repeat("x", pageBytes), "a")
+		sp := &spy{Store: st}
+		cache := render.NewCache(0)
+		l := start(t, sp, cache, live.Options{PageBytes: pageBytes})
+		alone := join(t, l, filter(t, "a"), plain{}, l.Beginning())
+		alone.most = 1 // one frame at a time
+		for _, r := range old[:pages/2] {
+			alone.want(r)
+			// The page that is read, and what is read ahead or was.
+			if used, most := cache.Used(), int64(10*pageBytes+10<<10); used > most {
+				t.Fatalf("%d bytes of pages, want at most %d", used, most)
+			}
+		}
+		second := join(t, l, filter(t, "a"), plain{}, l.Beginning())
+		alone.want(old[pages/2:]...)
+		alone.wantIdle(st)
+		before := sp.records.Load()
+		second.want(old...)
+		if n := sp.records.Load() - before; n > pages/2+1 {
+			t.Errorf("%d records were read again, want the %d that had gone", n, pages/2)
+		}
+	})
+}
+
+// A lender is a store that takes memory back and writes over it at once.
+type lender struct {
+	store.Store
+	recycled atomic.Int64
+}
+
+func (s *lender) ReadLog(ctx context.Context, f *leat.Filter, after, upTo uint64, bytes int) (store.Batch, error) {
+	b, err := s.Store.ReadLog(ctx, f, after, upTo, bytes)
+	for i := range b.Records {
+		b.Records[i].Data = slices.Clone(b.Records[i].Data)
+	}
+	b.Recycle = func(data []byte) {
+		s.recycled.Add(1)
+		clear(data)
+	}
+	return b, err
+}
+
+// Memory of the store's is given back, and never while somebody looks at it: readers of
+// pages that are evicted all the time get each byte as it was stored.
+func TestMemoryIsGivenBackInTime(t *testing.T) {
+	const size, bound, readers = 5 << 10, 64 << 10, 8
+	records := 300
+	if soak() {
+		records = 10_000
+	}
+	st := &lender{Store: openMem(t)}
+	fillLog(t, st, records, strings.Repeat("x", size), "a")
+	l := start(t, st, render.NewCache(bound), live.Options{PageBytes: 4 * size})
+	var reading sync.WaitGroup
+	for i := range readers {
+		c := join(t, l, filter(t, "a"), render.Bytes, l.Beginning())
+		reading.Go(func() { // ends when it has read all
+			rnd := rand.New(rand.NewPCG(1, uint64(i)))
+			got := 0
+			for ; got < records*size; c.out.Reset() {
+				if c.Peek(&c.out, 1+rnd.IntN(4*size)) != live.Due {
+					c.awaitBell()
+					continue
+				}
+				if rnd.IntN(4) == 0 {
+					runtime.Gosched() // others read on, and the page goes
+				}
+				for _, b := range c.out.Bytes {
+					if n := bytes.Count(b, []byte("x")); n != len(b) {
+						t.Errorf("%d bytes of %d are not those that were stored", len(b)-n, len(b))
+						return
+					}
+				}
+				n := c.out.Len() - rnd.IntN(2)
+				c.Advance(&c.out, n)
+				got += n
+			}
+		})
+	}
+	reading.Wait()
+	if st.recycled.Load() == 0 {
+		t.Error("no memory was given back")
+	}
 }

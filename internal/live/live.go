@@ -30,8 +30,9 @@ type Renderer interface {
 	Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame
 
 	// History makes the frames of records that were read from the store.
-	// release says that nobody needs them any more.
-	History(enc frame.Encoding, records []leat.Record) (frames []frame.Frame, release func())
+	// recycle, if it is not nil, is given the Data of each back (see store.Batch).
+	// release says that nobody needs the frames any more.
+	History(enc frame.Encoding, records []leat.Record, recycle func([]byte)) (frames []frame.Frame, release func())
 
 	// Evictions returns how many frames have lost their bytes so far, each
 	// counted once for every feed that lists it.

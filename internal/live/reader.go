@@ -67,6 +67,22 @@ type Reader struct {
 	failed  error
 }
 
+// Filter returns what the reader is a reader of. It may be called by many goroutines at
+// once, also after Close, as Wake and Lag may.
+func (r *Reader) Filter() *leat.Filter { return r.feed.filter }
+
+// Wake has whoever reads look again.
+func (r *Reader) Wake() { r.waker.Wake() }
+
+// Lag returns how many records are due after a position, and whether there may be more,
+// which are no longer in the tail.
+func (r *Reader) Lag(after uint64) (records int, more bool) {
+	fd := r.feed
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	return len(fd.frames) - due(fd.frames, after), after < fd.after
+}
+
 // A Start is where a reader begins.
 type Start struct {
 	// After is the position after which it is owed records; 0 is the start
@@ -132,7 +148,9 @@ func (l *Live) join(filter *leat.Filter, enc frame.Encoding, start Start, w Wake
 		l.feeds[key] = fd
 		l.index.add(fd)
 	}
+	fd.mu.Lock()
 	fd.readers++
+	fd.mu.Unlock()
 	l.readers++
 	came := head
 	if start.Patient {
@@ -154,10 +172,10 @@ func (r *Reader) Close() {
 	}
 	fd.mu.Lock()
 	fd.unwait(r)
+	fd.readers--
 	fd.mu.Unlock()
 	r.feed = nil
 	l.readers--
-	fd.readers--
 	if fd.readers == 0 {
 		l.index.remove(fd)
 		delete(l.feeds, fd.key)
@@ -281,7 +299,7 @@ func (r *Reader) Peek(out *frame.Ranges, size int) State {
 				frames = frames[:1] // before the next there may be a gap to tell
 			}
 			if state, ok := r.fill(out, frames, size); ok {
-				r.live.readAhead(fd, p)
+				r.live.readOn(fd, p)
 				return state
 			}
 			fd.dropPage(p)

@@ -210,17 +210,22 @@ func (e *entry) takeUsed() bool {
 }
 
 // History makes the frames of records read from the store, in a page of their
-// own. release gives the page back before it is evicted; it may be called
-// more than once.
-func (c *Cache) History(enc frame.Encoding, records []leat.Record) (frames []frame.Frame, release func()) {
+// own. Their Data is given to recycle, if that is not nil, when it is not needed any more.
+// release gives the page back before it is evicted; it may be called more than once.
+func (c *Cache) History(enc frame.Encoding, records []leat.Record, recycle func([]byte)) (frames []frame.Frame, release func()) {
 	if len(records) == 0 {
 		return nil, func() {}
 	}
 	var e *entry
 	if enc == Bytes && payload(records) >= asItIs*len(records) {
-		e, frames = payloadPages(records)
+		e, frames = payloadPages(records, recycle)
 	} else {
 		e, frames = c.historyPage(enc, records)
+		for i := range records {
+			if recycle != nil {
+				recycle(records[i].Data) // was copied
+			}
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -247,7 +252,7 @@ func payload(records []leat.Record) (n int) {
 
 // payloadPages makes the frames of records that are their payloads. The store has
 // given them away: they never change.
-func payloadPages(records []leat.Record) (*entry, []frame.Frame) {
+func payloadPages(records []leat.Record, recycle func([]byte)) (*entry, []frame.Frame) {
 	e := &entry{history: true}
 	frames := make([]frame.Frame, len(records))
 	for i := range records {
@@ -256,7 +261,7 @@ func payloadPages(records []leat.Record) (*entry, []frame.Frame) {
 		if len(data) == 0 || r.Kind == leat.KindEnd { // a reason is not content
 			data = []byte{} // nil would say that the page is gone
 		}
-		p := frame.NewPage(data)
+		p := frame.NewBorrowed(data, recycle)
 		frames[i] = frameOf(p, Bytes, r, 0, len(data))
 		e.cost += int64(cap(data))
 		e.more = append(e.more, p)

@@ -137,7 +137,7 @@ func TestHistoryIsTheSameBytes(t *testing.T) {
 		records = append(records, *r)
 		want = append(want, c.Tail(plain{"p"}, r, 1).Bytes()...)
 	}
-	frames, _ := c.History(plain{"p"}, records)
+	frames, _ := c.History(plain{"p"}, records, nil)
 	var r frame.Ranges
 	r.Fill(frames, 0, 1<<20)
 	if len(r.Bytes) != 1 || !bytes.Equal(r.Bytes[0], want) {
@@ -154,7 +154,7 @@ func TestHistoryIsTheSameBytes(t *testing.T) {
 func TestSecondChance(t *testing.T) {
 	c := NewCache(1 << 20)
 	page := func(seq uint64) []frame.Frame {
-		frames, _ := c.History(plain{"p"}, []leat.Record{*record(seq, strings.Repeat("z", 200<<10))})
+		frames, _ := c.History(plain{"p"}, []leat.Record{*record(seq, strings.Repeat("z", 200<<10))}, nil)
 		return frames
 	}
 	read, unread := page(1), page(2)
@@ -169,13 +169,13 @@ func TestSecondChance(t *testing.T) {
 
 func TestRelease(t *testing.T) {
 	c := NewCache(1 << 20)
-	frames, release := c.History(plain{"p"}, []leat.Record{*record(1, "x")})
+	frames, release := c.History(plain{"p"}, []leat.Record{*record(1, "x")}, nil)
 	release()
 	release()
 	if c.Used() != 0 || !frames[0].Evicted() {
 		t.Errorf("%d bytes are held after the release", c.Used())
 	}
-	if frames, release := c.History(plain{"p"}, nil); len(frames) != 0 {
+	if frames, release := c.History(plain{"p"}, nil, nil); len(frames) != 0 {
 		t.Error("frames of nothing")
 	} else {
 		release()
@@ -187,11 +187,11 @@ func TestRelease(t *testing.T) {
 func TestPageLargerThanTheBound(t *testing.T) {
 	c := NewCache(1 << 20)
 	tail := c.Tail(plain{"p"}, record(1, "tail"), 1)
-	large, _ := c.History(plain{"p"}, []leat.Record{*record(2, strings.Repeat("x", 3<<20))})
+	large, _ := c.History(plain{"p"}, []leat.Record{*record(2, strings.Repeat("x", 3<<20))}, nil)
 	if large[0].Evicted() || tail.Evicted() {
 		t.Errorf("evicted: the page %v, the tail %v", large[0].Evicted(), tail.Evicted())
 	}
-	next, _ := c.History(plain{"p"}, []leat.Record{*record(3, "x")})
+	next, _ := c.History(plain{"p"}, []leat.Record{*record(3, "x")}, nil)
 	if !large[0].Evicted() || next[0].Evicted() {
 		t.Errorf("evicted: the page %v, the next %v", large[0].Evicted(), next[0].Evicted())
 	}
@@ -227,7 +227,7 @@ func TestPayloadsAsTheyAre(t *testing.T) {
 		records = append(records, *record(seq+1, strings.Repeat("x", 40<<10))) // more than the bound
 	}
 	records = append(records, leat.Record{Stream: "a", Offset: leat.Offset{Epoch: 1, Seq: 5}, Kind: leat.KindEnd, Data: []byte("reason")})
-	frames, release := c.History(Bytes, records)
+	frames, release := c.History(Bytes, records, nil)
 	for i, f := range frames {
 		switch {
 		case f.Seq != records[i].Offset.Seq:
@@ -242,7 +242,7 @@ func TestPayloadsAsTheyAre(t *testing.T) {
 		t.Errorf("%d bytes are held, want a little more than %d", used, want)
 	}
 	for range 3 { // the second chance, and then the end
-		c.History(Bytes, records[:1])
+		c.History(Bytes, records[:1], nil)
 	}
 	for _, f := range frames {
 		if !f.Evicted() {
@@ -258,9 +258,45 @@ func TestPayloadsAsTheyAre(t *testing.T) {
 	}
 
 	small := []leat.Record{*record(6, strings.Repeat("x", 5<<10)), *record(7, ""), *record(8, "y")}
-	frames, _ = c.History(Bytes, small)
+	frames, _ = c.History(Bytes, small, nil)
 	var r frame.Ranges
 	if !r.Fill(frames, 0, 1<<20) || len(r.Bytes) != 1 {
 		t.Errorf("small payloads are %d pieces, want one page", len(r.Bytes))
 	}
+}
+
+// The payloads of records are given back once each: at once where they are copied, and
+// where they are pages when these go.
+func TestPayloadsAreGivenBack(t *testing.T) {
+	c := NewCache(0)
+	given := map[*byte]int{}
+	recycle := func(data []byte) {
+		if len(data) > 0 {
+			given[&data[0]]++
+		}
+	}
+	var records []leat.Record
+	for seq := range uint64(4) {
+		records = append(records, *record(seq+1, strings.Repeat("x", 5<<10)))
+	}
+	once := func(what string) {
+		t.Helper()
+		for i := range records {
+			if n := given[&records[i].Data[0]]; n != 1 {
+				t.Errorf("%s: payload %d was given back %d times", what, i, n)
+			}
+		}
+		clear(given)
+	}
+	_, release := c.History(plain{"p"}, records, recycle)
+	once("copied")
+	release()
+
+	_, release = c.History(Bytes, records, recycle)
+	if len(given) > 0 {
+		t.Error("a payload was given back that is a page")
+	}
+	release()
+	release()
+	once("released")
 }

@@ -160,7 +160,7 @@ func (c *collecting) beginsAnew() bool {
 func (c *collecting) take() {
 	n := c.ranges.Len()
 	if n > 0 { // the end of a stream is no bytes
-		c.chunk.Pieces = append(c.chunk.Pieces, c.ranges.Bytes...)
+		c.chunk.Pieces = append(c.chunk.Pieces, c.ranges.Keep()...)
 	}
 	c.chunk.Bytes += n
 	c.host.o.Writer.Count(socket.Sent{Records: int64(c.ranges.Whole(n)), Bytes: int64(n)})

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"net/http"
@@ -153,4 +154,29 @@ func (d *deaf) Flush()                              {}
 func (d *deaf) Write([]byte) (int, error) {
 	time.Sleep(time.Until(d.deadline))
 	return 0, context.DeadlineExceeded
+}
+
+// A lender is a store that takes the memory of records back and clears it.
+type lender struct{ store.Store }
+
+func (s lender) ReadLog(ctx context.Context, f *leat.Filter, after, upTo uint64, n int) (store.Batch, error) {
+	b, err := s.Store.ReadLog(ctx, f, after, upTo, n)
+	for i := range b.Records {
+		b.Records[i].Data = bytes.Clone(b.Records[i].Data)
+	}
+	b.Recycle = func(data []byte) { clear(data) }
+	return b, err
+}
+
+// What was collected stays as it is when its pages are gone.
+func TestCollectedBytesStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, lender{memstore.New(memstore.Options{})})
+		payload := strings.Repeat("x", 5<<10)
+		k.add("a", text(payload), text(payload), text(payload))
+		c := <-k.collect(&Reading{Filter: k.filter("a"), Form: render.Raw}, Want{Most: 1 << 20})
+		if got := string(bytes.Join(c.Pieces, nil)); got != strings.Repeat(payload, 3) {
+			t.Errorf("%d bytes, of which %d are as they were", len(got), strings.Count(got, "x"))
+		}
+	})
 }

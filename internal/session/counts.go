@@ -47,7 +47,10 @@ type counts struct {
 }
 
 // A kind is the number of readers of one Kind at present.
-type kind struct{ readers atomic.Int64 }
+type kind struct {
+	Kind
+	readers atomic.Int64
+}
 
 func (k *kind) goes() { k.readers.Add(-1) }
 
@@ -69,7 +72,7 @@ func (c *counts) comes(of Kind) *kind {
 	defer c.mu.Unlock()
 	k := c.kinds[of]
 	if k == nil {
-		k = new(kind)
+		k = &kind{Kind: of}
 		c.kinds[of] = k
 	}
 	k.readers.Add(1)

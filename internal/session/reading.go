@@ -50,6 +50,7 @@ type Host struct {
 	o        Options
 	notTaken sync.Once // logged
 	counts
+	roll roll
 }
 
 // NewHost returns a Host.
@@ -81,7 +82,8 @@ type Reading struct {
 	Then render.Form
 
 	Beat     Beat
-	GapError bool // end after the first gap
+	Retry    time.Duration // after which to reconnect; 0: a moment that differs for each
+	GapError bool          // end after the first gap
 
 	// Gone is the error for a reader of a stream that does not exist, if it
 	// turns out that nothing tells of its end. nil: there is no such error.
@@ -124,7 +126,7 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 	}
 	rd := &Reading{
 		Filter: filter, Form: form, Start: start, Loss: loss, Asked: a.asked(h.o.Live, start),
-		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.Resumes(),
+		Heartbeat: a.Heartbeat, Beat: a.Beat, Retry: a.Retry, GapError: a.GapError, Resumes: a.Resumes(),
 	}
 	// Who does not resume is owed nothing of what went before.
 	owed := a.Cursor != "" || start.Told == 0
@@ -222,6 +224,8 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 	case ses == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodHead:
+		h.roll.enter(ses, r, rd)
 	}
 	return ses
 }
@@ -255,12 +259,11 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		ses.Close()
 		return nil
 	}
-	ses.remote = r.RemoteAddr
 	return h.o.Writer.Begin(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Head:      rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
@@ -307,9 +310,6 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	if ses == nil {
 		return true
 	}
-	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
-	}
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
@@ -325,7 +325,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	}
 	c.Start(socket.Taken{
 		FD: fd, Source: source, Head: head, Plain: w.Header().Get("Content-Length") != "",
-		Block:     rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Block:     rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
 	return true
@@ -333,6 +333,9 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 
 // log tells how a reader left.
 func (h *Host) log(ses *session, reason socket.Reason) {
+	if ses.dismissed() {
+		reason = socket.ReasonDismissed
+	}
 	h.left.Add(string(reason))
 	after := h.o.Live.Offset(ses.After())
 	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
@@ -344,6 +347,13 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 // isLong reports whether the answer is worth a connection: one that ends soon leaves
 // it to the next request.
 func (rd *Reading) isLong() bool { return rd.Limit == 0 || rd.Limit >= longAnswer }
+
+func (rd *Reading) retry() time.Duration {
+	if rd.Retry > 0 {
+		return rd.Retry
+	}
+	return between(minRetry, maxRetry)
+}
 
 func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 

@@ -389,6 +389,36 @@ func TestPumpTakesTurns(t *testing.T) {
 	}
 }
 
+// "The same where there are no chunks": a download takes one write for what a chunked
+// answer takes four for.
+func TestPumpWritesMoreWithoutChunks(t *testing.T) {
+	for plain, want := range map[bool]int{false: 5, true: 2} { // the head is one
+		src := newWitness(t)
+		for range 8 {
+			src.add(strings.Repeat("x", plainSize/8))
+		}
+		p, sc, sink := newPump(src), newScratch(), &counted{}
+		p.plain = plain
+		for state := unready; state == unready; {
+			state, _ = p.run(sink, &sc)
+		}
+		if sink.writes != want {
+			t.Errorf("plain %v: %d writes, want %d", plain, sink.writes, want)
+		}
+	}
+}
+
+// counted is a sink that counts writes.
+type counted struct {
+	trickle
+	writes int
+}
+
+func (c *counted) writev(bufs [][]byte) (int, error) {
+	c.writes++
+	return c.trickle.writev(bufs)
+}
+
 // A pump that has nothing to do holds nothing, and its scratch no page.
 func TestPumpHoldsNothing(t *testing.T) {
 	src := newWitness(t)

@@ -17,7 +17,7 @@ func (s *Store) ReadStream(ctx context.Context, name string, after, upTo uint64,
 		return store.Batch{}, err
 	}
 	defer s.release(v)
-	r := &reader{s: s, v: v, ctx: ctx, upTo: v.limit(upTo), bytes: bytes, batch: store.Batch{Order: v.order}}
+	r := s.reader(ctx, v, upTo, bytes)
 	if after >= r.upTo {
 		r.batch.Next = after
 		return r.batch, nil
@@ -40,7 +40,7 @@ func (s *Store) ReadLog(ctx context.Context, f *leat.Filter, after, upTo uint64,
 		return store.Batch{}, err
 	}
 	defer s.release(v)
-	r := &reader{s: s, v: v, ctx: ctx, upTo: v.limit(upTo), bytes: bytes, batch: store.Batch{Order: v.order}}
+	r := s.reader(ctx, v, upTo, bytes)
 	if after >= r.upTo {
 		r.batch.Next = after
 		return r.batch, nil
@@ -69,6 +69,13 @@ type reader struct {
 	key   []byte
 }
 
+func (s *Store) reader(ctx context.Context, v *view, upTo uint64, bytes int) *reader {
+	return &reader{
+		s: s, v: v, ctx: ctx, upTo: v.limit(upTo), bytes: bytes,
+		batch: store.Batch{Order: v.order, Recycle: s.memory.recycle},
+	}
+}
+
 func (r *reader) result(doing string, err error) (store.Batch, error) {
 	if err != nil {
 		return store.Batch{}, r.s.wrap(doing, err)
@@ -90,9 +97,14 @@ func (r *reader) decode(it *pebble.Iterator, name string, seq uint64) (leat.Reco
 	rec := leat.Record{Stream: name, Offset: r.s.epochs.Offset(seq)}
 	value, err := it.ValueAndErr()
 	if err == nil {
-		err = decodeRecord(slices.Clone(value), &rec)
+		err = decodeRecord(value, &rec)
 	}
-	return rec, err
+	if err != nil {
+		return rec, err
+	}
+	rec.Carry = slices.Clone(rec.Carry)
+	rec.Data = r.s.memory.copy(rec.Data)
+	return rec, nil
 }
 
 // A source is one stream that a reader reads.

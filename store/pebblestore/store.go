@@ -21,6 +21,7 @@ type Store struct {
 	db      *pebble.DB
 	epochs  store.Epochs
 	room    room
+	memory  memory
 	queue   queue
 
 	closing chan struct{} // closed when Close begins

@@ -202,6 +202,42 @@ func testCallersMemory(k *kit) {
 	}
 }
 
+// "Recycle takes the Data of one of the records back": what is read then may lie in the
+// same memory, and nothing else does.
+func testRecycle(k *kit) {
+	size := min(k.ab.MaxRecord, 40_000)
+	var stored []leat.Record
+	for i := range 8 {
+		stored = append(stored, k.put("s", leat.Record{Data: bytes.Repeat([]byte{byte('a' + i)}, size-i)})...)
+	}
+	first := k.stream("s", 0, 0)
+	for range 5 {
+		for name, read := range map[string]func(after uint64) (store.Batch, error){
+			"ReadStream": func(after uint64) (store.Batch, error) { return k.s.ReadStream(k.ctx, "s", after, 0, plenty) },
+			"ReadLog":    func(after uint64) (store.Batch, error) { return k.s.ReadLog(k.ctx, everything, after, 0, plenty) },
+		} {
+			var kept, want []leat.Record
+			k.walk(0, 0, func(after uint64) (store.Batch, error) {
+				b, err := read(after)
+				for i, r := range b.Records {
+					if rank := len(kept) + i; rank%2 == 0 && b.Recycle != nil {
+						b.Recycle(r.Data)
+					}
+				}
+				kept = append(kept, b.Records...)
+				return b, err
+			})
+			k.want("what is read next", k.stream("s", 0, 0), stored)
+			for i := 1; i < len(kept); i += 2 {
+				want = append(want, stored[i])
+				kept[i/2] = kept[i]
+			}
+			k.want("what "+name+" has read and was kept", kept[:len(want)], want)
+		}
+	}
+	k.want("what was read before", first, stored)
+}
+
 // "They, their Carry and their Data are immutable and may be kept." Appending
 // to them, and to values of state, harms nobody.
 func testReadersMemory(k *kit) {

@@ -16,6 +16,7 @@ var conformance = []struct {
 	{"Limits", testLimits},
 	{"CallersMemory", testCallersMemory},
 	{"ReadersMemory", testReadersMemory},
+	{"Recycle", testRecycle},
 
 	{"Info", testInfo},
 	{"State", testState},

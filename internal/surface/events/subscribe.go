@@ -30,6 +30,8 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serv
 	}
 	reading.Kind = session.KindOf("events", sub.format, r)
 	switch {
+	case sub.socket:
+		return s.host.Socket(w, r, reading)
 	case sub.polls:
 		s.host.Poll(w, r, reading, sub.wait)
 	default:

@@ -149,6 +149,7 @@ const (
 	fieldExpires = "Stream-Expires-At"  // a date and time of RFC 3339
 	fieldEnd     = "Leat-End"           // how it ended, if not complete, and why
 	fieldRetain  = "Leat-Retention"     // what is kept of it
+	fieldTrim    = "Leat-Trim"          // the last offset of what is to be removed
 )
 
 // setEnd sets the fields that tell where a stream stands and how it has ended.

@@ -28,7 +28,10 @@ class Client:
     url        where the server is, such as https://example.org/leat
     headers    sent with each request; or what returns them, called for each
                attempt, for a token that has to be fresh
-    context    of TLS; None verifies certificates by the system's authorities
+    context    of TLS; None verifies certificates by the system's authorities.
+               Yours is used as it is: where Python sets its option
+               OP_IGNORE_UNEXPECTED_EOF, clear that, or a body without a length
+               that is cut off between two lines looks whole
     stall      how long nothing may arrive before a connection is taken for dead
                and made again: any byte counts. 45 s are three heartbeats of
                Leat; None is for ever
@@ -83,7 +86,9 @@ class Client:
 
     def download(self, url: str, *, headers: Optional[Headers] = None, offset: int = 0, etag: str = "") -> Download:
         """Returns the bytes of a resource; offset and etag are those of an
-        earlier Download of it, to go on behind what that got."""
+        earlier Download of it, to go on behind what that got. Bytes have no
+        heartbeat: while a stream that is followed is quiet, the connection is
+        made again each time that the stall timer runs out."""
         return Download(Request(self._at(url), "GET", headers), self._options, offset, etag)
 
     # Reading from a Leat server.
@@ -133,10 +138,11 @@ class Client:
         and waits included; None is for ever."""
         return Publisher(self._at("/events"), self._options, timeout)
 
-    def create(self, stream: str, content_type: str) -> bool:
-        """Makes a stream. Returns False if it was there, of the same kind."""
+    def create(self, stream: str, content_type: str, *, headers: Optional[Headers] = None) -> bool:
+        """Makes a stream. Returns False if it was there, of the same kind.
+        headers may have Leat-Retention, Stream-TTL and the like."""
         wire = Wire(self._options.context, self._options.stall)
-        headers = merge(self._options.headers, {"Content-Type": content_type})
+        headers = merge(self._options.headers, {"Content-Type": content_type}, headers)
         answer = wire.open("PUT", self._at(path_of(stream)), headers, b"")
         try:
             if answer.status not in (200, 201):
@@ -173,5 +179,6 @@ class Client:
         options = self._options
         if heartbeat is not None:
             query.append(("heartbeat", f"{heartbeat:g}s"))
-            options = dataclasses.replace(options, stall=3 * heartbeat)
+            if options.stall is not None:
+                options = dataclasses.replace(options, stall=3 * heartbeat)
         return Request(self._at((path_of(stream) if stream else "/events") + "?" + urlencode(query))), options

@@ -61,6 +61,13 @@ def _no_url(url: str, why: str) -> LeatError:
     return LeatError("invalid_parameter", f"no request can be made for {url!r}: {why}")
 
 
+def strict(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Makes a connection that ends without a farewell an error. Several
+    versions of Python have their contexts forgive that."""
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0x80)
+    return context
+
+
 class _Connection(http.client.HTTPConnection):
     """A connection whose socket is known to its wire before anything can wait
     for it, so that another thread can end that."""
@@ -84,7 +91,10 @@ class _Connection(http.client.HTTPConnection):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 if self._context:
-                    secure = self._context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
+                    # A peer that goes without a farewell may have been cut
+                    # off by anybody: that is no end of a body (see strict).
+                    secure = self._context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False,
+                                                       suppress_ragged_eofs=False)
                     sock = secure
                     self._adopt(sock)
                     secure.do_handshake()
@@ -328,12 +338,11 @@ class Wire:
         kept = self._connection
         if kept is not None and kept.sock is not None and self._origin == target.origin:
             self.reused = True
-            kept.sock.settimeout(self.timeout)
             return kept
         self.hang_up()
         context = self._context
         if target.scheme == "https" and context is None:
-            context = self._context = ssl.create_default_context()
+            context = self._context = strict(ssl.create_default_context())
         self._connection = _Connection(target, self.timeout, context if target.scheme == "https" else None, self._adopt)
         self._origin = target.origin
         self.reused = False
