@@ -245,6 +245,13 @@ func (p *tab) has(selector string, n int) {
 	p.until(fmt.Sprintf(`document.querySelectorAll(%q).length === %d`, selector, n))
 }
 
+// reload loads the page anew, and returns when the old one has gone.
+func (p *tab) reload() {
+	p.t.Helper()
+	p.eval(`window.old = true, location.reload()`)
+	p.until(`!window.old && document.readyState === 'complete'`)
+}
+
 // click clicks on the element that matches the selector.
 func (p *tab) click(selector string) {
 	p.t.Helper()

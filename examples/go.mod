@@ -7,9 +7,6 @@ require (
 	github.com/leat-dev/leat v0.0.0
 )
 
-require (
-	github.com/coder/websocket v1.8.15 // indirect
-	golang.org/x/sys v0.50.0 // indirect
-)
+require golang.org/x/sys v0.50.0 // indirect
 
 replace github.com/leat-dev/leat => ../

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// The tests wait more than they work: for browsers that reconnect after seconds.
-	_ = flag.Set("test.parallel", "4") // it exists
+	_ = flag.Set("test.parallel", "8") // it exists
 	code := m.Run()
 	chrome.close()
 	os.RemoveAll(dir)
