@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,7 +39,9 @@ func TestScripts(t *testing.T) {
 			env.Values[processKey{}] = map[string]*process{}
 			// A process built with -race would sleep for a second at its end.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
-			return nil
+			doc, err := filepath.Abs(cliDoc)
+			env.Setenv("CLI_DOC", doc)
+			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": cmdStatus,
@@ -52,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"series": cmdSeries,
 			"hold":   cmdHold,
 			"saved":  cmdSaved,
+
+			"sessions": cmdSessions,
 		},
 	})
 }
