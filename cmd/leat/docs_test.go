@@ -22,7 +22,7 @@ import (
 //
 // A line that begins with "$ " is a command, one with "> " goes on with it. The lines
 // behind are what it prints, where … stands for anything in a line, and a line that is
-// nothing else for any number of lines. "console 2" is a second terminal. A command may
+// nothing else for any number of lines; ids and times may be others. "console 2" is a second terminal. A command may
 // still run when it has printed what is shown: a later block of its terminal that begins
 // without a command shows what else it prints, and "^C" interrupts it. So may one that prints
 // nothing, at the end of a block. A command that ends has to end well.
@@ -36,9 +36,13 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Skip("WITHOUT curl the documents are not run (apt-get install curl)")
 	}
-	for _, page := range []string{"README.md", "README.zh-CN.md", "docs/tour.md"} {
-		t.Run(page, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("../..", page))
+	pages := []struct {
+		name   string
+		served bool // there is a server already
+	}{{"README.md", false}, {"README.zh-CN.md", false}, {"docs/tour.md", false}, {"docs/cli.md", true}}
+	for _, page := range pages {
+		t.Run(page.name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("../..", page.name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,6 +51,9 @@ func TestDocuments(t *testing.T) {
 				t.Fatal("it shows nothing that is run")
 			}
 			d := newDesk(t)
+			if page.served {
+				d.run(block{terminal: "server", steps: []step{{command: "leat serve --store memory", output: []string{"…", "http://" + shownAddress, "…"}}}})
+			}
 			for _, b := range blocks {
 				d.run(b)
 			}
@@ -236,6 +243,16 @@ func (d *desk) check(s step, r *running) {
 	}
 }
 
+// varying is what differs from run to run, as it is shown, quoted, and as it is printed.
+var varying = []struct {
+	shown   *regexp.Regexp
+	printed string
+}{
+	{regexp.MustCompile("…"), `[^\n]*?`},
+	{regexp.MustCompile(`\d{16}_\d{16}`), `\d{16}_\d{16}`},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\\\.\d{3}`), `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}`},
+}
+
 // pattern is what matches the lines of an output: all of it, or its beginning.
 func pattern(lines []string, all bool) *regexp.Regexp {
 	var b strings.Builder
@@ -245,7 +262,11 @@ func pattern(lines []string, all bool) *regexp.Regexp {
 			b.WriteString(`(?:[^\n]*\n)*?`)
 			continue
 		}
-		b.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", `[^\n]*?`) + `\r?\n`)
+		line = regexp.QuoteMeta(line)
+		for _, v := range varying {
+			line = v.shown.ReplaceAllLiteralString(line, v.printed)
+		}
+		b.WriteString(line + `\r?\n`)
 	}
 	if all {
 		b.WriteString(`\z`)
@@ -269,6 +290,9 @@ func TestDocumentsFail(t *testing.T) {
 		{"a\n…\nb", "a\nb\n", true, true},
 		{"a\n…\nb", "a\n1\n", true, false},
 		{"a.c", "abc\n", true, false},
+		{"1795665203357857_0000000000000003", "1795665203357858_0000000000000002\n", true, true},
+		{"1795665203357857_0000000000000003", "1795665203357858_2\n", true, false},
+		{"2026-11-26 04:20:00.123  a", "2027-01-02 03:04:05.678  a\n", true, true},
 	} {
 		if got := pattern(strings.Split(c.shown, "\n"), c.all).MatchString(c.printed); got != c.want {
 			t.Errorf("%q shows %q, all %v: %v", c.shown, c.printed, c.all, got)
