@@ -103,6 +103,10 @@ func (c *chaos) watch(events iter.Seq2[client.Event, error]) {
 	c.changed = make(chan struct{})
 }
 
+// chaosRetry is about how long a reader that was cut stays away, so that it is cut
+// often.
+const chaosRetry = 100 * time.Millisecond
+
 // patienceForClean is how long the reader that is not cut may take for an event that
 // the other has got.
 const patienceForClean = 10 * time.Second
@@ -157,10 +161,17 @@ func (c *chaos) match(got client.Event) error {
 			c.same, c.last = 1, got.ID
 			return nil
 		default:
-			return fmt.Errorf("%w: %s were skipped after %q", errChaos, plural(i, "record"), c.last)
+			return fmt.Errorf("%w: after %q, %s missing", errChaos, c.last, missing(i))
 		}
 	}
 	return fmt.Errorf("%w: after %q it has %s, and the other has %s", errChaos, c.last, describe(got), describe(c.clean[0]))
+}
+
+func missing(n int) string {
+	if n == 1 {
+		return "1 record is"
+	}
+	return fmt.Sprintf("%d records are", n)
 }
 
 func equal(a, b client.Event) bool {
@@ -173,8 +184,8 @@ func describe(e client.Event) string { return fmt.Sprintf("the record %q", e.ID)
 func (c *chaos) verdict(std *streams) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	std.note("chaos: %s were cut; %s came, each once and in order: the same ids, types and data as to a reader that was not cut",
-		plural(int(c.cuts.Load()), "connection"), plural(c.same, "record"))
+	std.note("chaos: cut %s; %s came, each once and in order: the same ids, types and data as to a reader that was not cut",
+		plural(int(c.cuts.Load()), "time"), plural(c.same, "record"))
 	if c.cuts.Load() == 0 {
 		std.note("chaos: nothing was cut, so this proves nothing; let it run for longer, or cut sooner")
 	}

@@ -37,7 +37,7 @@ func (doctorCmd) Help() string {
 }
 
 // errProblem is that the doctor has found one.
-var errProblem = errors.New("a problem was found")
+var errProblem = errors.New("the stream has problems")
 
 // Run examines the stream.
 func (c *doctorCmd) Run(ctx context.Context, std *streams) error {
@@ -69,7 +69,7 @@ func (c *doctorCmd) Run(ctx context.Context, std *streams) error {
 		std.out.Write(appendFinding(nil, f, paint))
 	})
 	if err == nil && problems > 0 {
-		return fmt.Errorf("%s found: %w", plural(problems, "problem"), errProblem)
+		return fmt.Errorf("%w (%d)", errProblem, problems)
 	}
 	return err
 }

@@ -99,6 +99,7 @@ type exam struct {
 	url    *url.URL
 	client *http.Client
 	tell   func(Finding)
+	held   bool // events were found to be held back
 }
 
 func (x *exam) found(level Level, check, text, fix string) {
@@ -131,6 +132,10 @@ func (x *exam) run(ctx context.Context) error {
 		x.flushing(s)
 		x.heartbeat(s)
 		x.ending(s)
+		if x.held {
+			x.found(Note, "resume", "the rest was not tried, since what comes is held back", "see to that first")
+			return ctx.Err()
+		}
 		x.resume(ctx, s)
 	}
 	x.crossOrigin(ctx)

@@ -42,6 +42,7 @@ func (x *exam) probed(s *seen) {
 		missing++
 	}
 	late, longest := overdue(delays)
+	x.held = late+missing > 0
 	switch {
 	case missing > 0:
 		x.found(Problem, "flush", fmt.Sprintf("%d of %d events that were published did not come within %s", missing, len(s.probes), seconds(2*probeWait)), unbuffer(s.resp.Header))
@@ -96,6 +97,7 @@ func (x *exam) compared(s *seen) {
 		}
 	}
 	late, longest := overdue(delays)
+	x.held = late+missing > 0
 	switch {
 	case len(delays)+missing == 0:
 		x.found(Note, "flush", "no event has come, so nothing is known of how they are passed on", "watch for longer, or when there is more going on")

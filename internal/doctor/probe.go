@@ -95,8 +95,10 @@ func (p *prober) took(r published) {
 	case r.err != nil:
 		p.err, p.state = r.err, done
 		return
-	case p.state == pushing:
-		p.timer.Reset(probeWait)
+	case !p.pushed.IsZero():
+		if p.state == pushing { // all may have come before the answer
+			p.timer.Reset(probeWait)
+		}
 		return
 	}
 	p.list = append(p.list, r.probe)

@@ -151,6 +151,7 @@ function follow(url, options, accept, place, form, choose) {
     if (repeat && globalThis.document) {
       const { signal } = stop;
       document.addEventListener("visibilitychange", mend, { signal });
+      document.addEventListener("resume", mend, { signal });
       addEventListener("pageshow", mend, { signal });
       addEventListener("online", mend, { signal });
     }
@@ -320,7 +321,7 @@ function arrayParser(most, element) {
 }
 
 // src/forms.ts
-var truncated = (what, again = false) => new LeatError("truncated", what, { again });
+var truncated = (what, again = false, hurry = false) => new LeatError("truncated", what, { again, hurry });
 var eventStream = "text/event-stream";
 function events({ place, maxSize, setRetry, onComment }) {
   let out;
@@ -475,7 +476,10 @@ function bytes({ place }, map = (chunk) => chunk) {
   let length = NaN;
   let broken;
   let from;
+  let closed;
+  const over = () => broken && place.position === from ? truncated(`the stream ended: ${broken}`) : void 0;
   return {
+    over,
     beats: false,
     resumable: () => !place.position || !!place.etag,
     begin(response) {
@@ -490,18 +494,18 @@ function bytes({ place }, map = (chunk) => chunk) {
       const etag = header(response, "etag");
       place.etag = plain2 && start === from && etag[0] === '"' ? etag : void 0;
       broken = header(response, "leat-end");
+      closed = !length && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes";
     },
     feed(chunk, out) {
       out.push(map(chunk));
     },
-    end() {
+    end(last) {
+      const came = place.position > from;
       if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true);
+      if (broken) throw over() ?? truncated("the stream broke off", true);
+      if (!last && closed && place.etag) throw truncated("the connection was closed", true, came);
       if (map()) throw truncated("the text ends inside a character");
       return false;
-    },
-    // Coming back to the end of such a stream would only bring the same.
-    over() {
-      if (broken && place.position === from) return truncated(`the stream ended: ${broken}`);
     }
   };
 }
@@ -524,6 +528,7 @@ function share(url, options, sink) {
   const channel = new BroadcastChannel(name);
   const stop = new AbortController();
   const { signal } = stop;
+  let turn;
   let leading;
   let catching;
   let queue = [];
@@ -532,15 +537,28 @@ function share(url, options, sink) {
   let doubt;
   const say = (message) => channel.postMessage({ ...message, id: place.lastEventId });
   const wish = (steal) => {
-    navigator.locks.request(name, steal ? { steal } : { signal }, () => lead()).catch(() => {
-      leading?.close();
-      leading = void 0;
-      if (!signal.aborted) wish();
+    turn?.abort();
+    const { signal: signal2 } = turn = new AbortController();
+    navigator.locks.request(
+      name,
+      steal ? { steal } : { signal: signal2 },
+      () => new Promise((resolve2) => {
+        if (signal2.aborted) return resolve2();
+        signal2.addEventListener("abort", () => resolve2());
+        lead();
+      })
+    ).catch(() => {
+      if (signal2.aborted) return;
+      rest();
+      wish();
     });
   };
-  const lead = () => new Promise((resolve2) => {
-    if (signal.aborted) return resolve2();
-    signal.addEventListener("abort", () => resolve2());
+  const rest = () => {
+    turn.abort();
+    leading?.close();
+    leading = void 0;
+  };
+  const lead = () => {
     clearTimeout(doubt);
     catching?.close();
     catching = void 0;
@@ -568,7 +586,7 @@ function share(url, options, sink) {
         end(error);
       }
     });
-  });
+  };
   const ask = () => {
     if (leading || document.visibilityState !== "visible") return;
     say({ ask: true });
@@ -618,7 +636,7 @@ function share(url, options, sink) {
   };
   const close = () => {
     stop.abort();
-    leading?.close();
+    rest();
     catching?.close();
     channel.close();
     clearInterval(beat);
@@ -631,6 +649,8 @@ function share(url, options, sink) {
   channel.onmessage = ({ data }) => hear(data);
   document.addEventListener("visibilitychange", ask, { signal });
   addEventListener("pageshow", ask, { signal });
+  document.addEventListener("freeze", rest, { signal });
+  document.addEventListener("resume", () => wish(), { signal });
   const beat = setInterval(ask, askEvery);
   wish();
   say({ ask: true });
@@ -820,6 +840,7 @@ function stream(source, options = {}) {
       for await (const batch of follower.run(response)) {
         for (let i = 0; i < batch.length && !cancelled; ) {
           const item = batch[i++];
+          if (item?.type === "leat.cursor" && !item.data) continue;
           at = i < batch.length ? item?.id : void 0;
           yield item;
         }

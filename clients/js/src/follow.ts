@@ -231,8 +231,9 @@ export function follow<T>(
 	}
 
 	/**
-	 * mend is for a page that is looked at again, comes back from the back/forward cache,
-	 * or has a network again: its connection may have been cut without a word meanwhile.
+	 * mend is for a page that is looked at again, was frozen, comes back from the
+	 * back/forward cache, or has a network again: its connection may have been cut
+	 * without a word meanwhile.
 	 */
 	function mend({ type, persisted }: Event & { persisted?: boolean }) {
 		if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return
@@ -248,6 +249,7 @@ export function follow<T>(
 		if (repeat && globalThis.document) {
 			const { signal } = stop
 			document.addEventListener("visibilitychange", mend, { signal })
+			document.addEventListener("resume", mend, { signal })
 			addEventListener("pageshow", mend, { signal })
 			addEventListener("online", mend, { signal })
 		}

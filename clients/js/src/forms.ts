@@ -16,7 +16,7 @@ export interface Reader {
 	onInvalid?: (error: LeatError) => void
 }
 
-const truncated = (what: string, again = false) => new LeatError("truncated", what, { again })
+const truncated = (what: string, again = false, hurry = false) => new LeatError("truncated", what, { again, hurry })
 
 /** @internal */
 export const eventStream = "text/event-stream"
@@ -199,7 +199,11 @@ export function bytes<T = Uint8Array>({ place }: Reader, map = (chunk?: Uint8Arr
 	let length = NaN // how far the answer goes
 	let broken: string // how a Leat server says that the stream itself broke off
 	let from: number
+	let closed: boolean // a cut may look like the end
+	// Coming back to the end of such a stream would only bring the same.
+	const over = () => (broken && place.position === from ? truncated(`the stream ended: ${broken}`) : undefined)
 	return {
+		over,
 		beats: false,
 		resumable: () => !place.position || !!place.etag,
 		begin(response) {
@@ -215,18 +219,20 @@ export function bytes<T = Uint8Array>({ place }: Reader, map = (chunk?: Uint8Arr
 			const etag = header(response, "etag")
 			place.etag = plain && start === from && etag[0] === '"' ? etag : undefined
 			broken = header(response, "leat-end")
+			// The fetch of Node.js does not tell them apart where the connection is closed
+			// (undici's lib/dispatcher/client-h1.js). Whether that was all is asked again.
+			closed = !length && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes"
 		},
 		feed(chunk, out) {
 			out.push(map(chunk))
 		},
-		end() {
+		end(last) {
+			const came = place.position > from
 			if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true)
+			if (broken) throw over() ?? truncated("the stream broke off", true)
+			if (!last && closed && place.etag) throw truncated("the connection was closed", true, came)
 			if (map()) throw truncated("the text ends inside a character")
 			return false
-		},
-		// Coming back to the end of such a stream would only bring the same.
-		over() {
-			if (broken && place.position === from) return truncated(`the stream ended: ${broken}`)
 		},
 	}
 }

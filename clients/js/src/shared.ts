@@ -52,6 +52,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	const channel = new BroadcastChannel(name)
 	const stop = new AbortController()
 	const { signal } = stop
+	let turn: AbortController | undefined
 	let leading: Source | undefined
 	let catching: Source | undefined
 	let queue: Message[] = [] // what was said while we catch up
@@ -63,49 +64,64 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 
 	/** wish waits for its turn to lead, or takes it from a page that does not answer. */
 	const wish = (steal?: boolean) => {
+		turn?.abort()
+		const { signal } = (turn = new AbortController())
 		navigator.locks
-			.request(name, steal ? { steal } : { signal }, () => lead())
-			// Another page has taken the lock: this one was frozen, perhaps.
+			.request(
+				name,
+				steal ? { steal } : { signal },
+				() =>
+					new Promise<void>((resolve) => {
+						if (signal.aborted) return resolve()
+						signal.addEventListener("abort", () => resolve())
+						lead()
+					}),
+			)
 			.catch(() => {
-				leading?.close()
-				leading = undefined
-				if (!signal.aborted) wish()
+				if (signal.aborted) return
+				// Another page has taken the lock: this one did not answer.
+				rest()
+				wish()
 			})
 	}
 
-	/** lead makes the connection. What it returns ends when this page is done. */
-	const lead = () =>
-		new Promise<void>((resolve) => {
-			if (signal.aborted) return resolve()
-			signal.addEventListener("abort", () => resolve())
-			clearTimeout(doubt)
-			catching?.close()
-			catching = undefined
-			queue = []
-			let before = place.lastEventId
-			leading = pump(url, options, {
-				place,
-				opened(from) {
-					origin = from
-					say({ origin })
-					sink.opened(origin)
-				},
-				events(batch) {
-					say({ before, batch })
-					before = place.lastEventId
-					sink.events(batch)
-				},
-				waiting(error, delay) {
-					origin = ""
-					say({ error: plain(error), delay })
-					sink.waiting(error, delay)
-				},
-				ended(error) {
-					say({ error: plain(error) })
-					end(error)
-				},
-			})
+	/** rest gives up the turn. */
+	const rest = () => {
+		turn!.abort()
+		leading?.close()
+		leading = undefined
+	}
+
+	/** lead makes the connection. */
+	const lead = () => {
+		clearTimeout(doubt)
+		catching?.close()
+		catching = undefined
+		queue = []
+		let before = place.lastEventId
+		leading = pump(url, options, {
+			place,
+			opened(from) {
+				origin = from
+				say({ origin })
+				sink.opened(origin)
+			},
+			events(batch) {
+				say({ before, batch })
+				before = place.lastEventId
+				sink.events(batch)
+			},
+			waiting(error, delay) {
+				origin = ""
+				say({ error: plain(error), delay })
+				sink.waiting(error, delay)
+			},
+			ended(error) {
+				say({ error: plain(error) })
+				end(error)
+			},
 		})
+	}
 
 	/** ask makes sure that the page that leads is alive. It matters to who is looked at. */
 	const ask = () => {
@@ -162,7 +178,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 
 	const close = () => {
 		stop.abort()
-		leading?.close()
+		rest()
 		catching?.close()
 		channel.close()
 		clearInterval(beat)
@@ -177,6 +193,9 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	channel.onmessage = ({ data }) => hear(data)
 	document.addEventListener("visibilitychange", ask, { signal })
 	addEventListener("pageshow", ask, { signal })
+	// A page that is about to be frozen would hold up the others.
+	document.addEventListener("freeze", rest, { signal })
+	document.addEventListener("resume", () => wish(), { signal })
 	const beat = setInterval(ask, askEvery)
 	wish()
 	say({ ask: true })
