@@ -375,7 +375,7 @@ func TestTextTooLarge(t *testing.T) {
 				_, err := got(t.Context(), newFakeServer(t, s), SubscribeOptions{Form: form, MaxEventBytes: limit})
 				tooLarge := leat.CodeOf(err) == leat.CodeTooLarge && strings.Contains(err.Error(), fmt.Sprintf("the limit of %d bytes", limit))
 				if tooLarge != (over == 1) || s.requests() != 1 {
-					t.Errorf("%s, %d over the limit: %v in %d requests", form, over, err, s.requests())
+					t.Errorf("%s, %d over the limit: %v in %d requests", string(form), over, err, s.requests())
 				}
 			})
 		}
