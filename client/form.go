@@ -94,7 +94,7 @@ func (f Form) of(resp *http.Response) (Form, error) {
 		if isJSON && essence != "application/stream+json" {
 			return FormAny, nil
 		}
-		if slices.Contains(mediaTypes[FormLines], essence) {
+		if essence != "text/plain" && slices.Contains(mediaTypes[FormLines], essence) {
 			return FormLines, nil
 		}
 	} else if slices.Contains(mediaTypes[f], essence) || isJSON && slices.Contains(mediaTypes[f], "application/json") {

@@ -131,6 +131,8 @@ func TestForms(t *testing.T) {
 		"any, JSON":      {FormAny, typed("application/json", "{}\n{}\n"), `{} {}`, "", ""},
 		"any, one value": {FormAny, typed("application/problem+json", `{"a":1}`), `{"a":1}`, "", ""},
 		"any, nothing":   {FormAny, typed("application/json", ``), ``, "", ""},
+		"any, text":      {FormAny, typed("text/plain", "1\n"), ``, CodeAnswer, "text/plain"},
+		"lines as text":  {FormLines, typed("text/plain", "1\n"), `1`, "", ""},
 		"any, unknown":   {FormAny, typed("image/png", ``), ``, CodeAnswer, "image/png"},
 
 		"a poll of another": {FormPoll, typed("application/json", `{"events":[],"next":"7"}`), ``, CodeAnswer, "not that to a poll"},
