@@ -97,7 +97,7 @@ function follow(url, options, accept, place, form, choose) {
   async function* read({ body: body2 }, form2) {
     const reader = body2?.getReader();
     try {
-      while (reader) {
+      while (reader && !closed) {
         const next = reader.read().catch((e) => {
           throw network(url, e, true);
         });

@@ -189,7 +189,7 @@ export function follow<T>(
 	async function* read({ body }: Response, form: Form<T>): AsyncGenerator<T[], void, undefined> {
 		const reader = body?.getReader()
 		try {
-			while (reader) {
+			while (reader && !closed) {
 				const next = reader.read().catch((e) => {
 					throw network(url, e, true)
 				})

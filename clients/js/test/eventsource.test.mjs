@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { LeatEventSource } from "../dist/leat.js"
-import { cut, events, scripted, status, until } from "./kit.mjs"
+import { cut, encode, events, scripted, status, until } from "./kit.mjs"
 
 /** open makes a source that ends with the test, and a log of what it dispatches. */
 function open(t, url, options, types = []) {
@@ -51,6 +51,18 @@ test("nothing is dispatched after close", async (t) => {
 	source.onmessage = () => source.close()
 	await until(() => server.requests[0]?.gone)
 	assert.deepEqual(data(), ["1"])
+})
+
+test("it lets go of a body at once when it is closed within an event", async (t) => {
+	// A body may have nothing more to say to who has aborted it, not even an error.
+	const gone = await new Promise((cancel) => {
+		let pulls = 0
+		const pull = (controller) => pulls++ || controller.enqueue(encode("data:1\n\n"))
+		const body = new ReadableStream({ pull, cancel }, { highWaterMark: 0 })
+		const { source } = open(t, "http://none.example", { fetch: async () => new Response(body, { headers: { "content-type": "text/event-stream" } }) })
+		source.onmessage = () => source.close()
+	})
+	assert.equal(gone, undefined)
 })
 
 test("it goes on after the last id, in UTF-8", async (t) => {
