@@ -3,13 +3,11 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -115,8 +113,8 @@ func (c *Client) Stream(ctx context.Context, name string) (StreamInfo, error) {
 	}
 	if s.End, s.Reason = "", ""; head.Get("Stream-Closed") == "true" {
 		s.End = leat.EndComplete
-		if text := head.Get("Leat-End"); text != "" {
-			s.End, s.Reason = parseEnd(text)
+		if end := endOf(head); end != nil {
+			s.End, s.Reason = end.State, end.Reason
 		}
 	}
 	return s, nil
@@ -128,11 +126,7 @@ func (c *Client) EndStream(ctx context.Context, name string, state leat.EndState
 	if state == "" {
 		state = leat.EndComplete
 	}
-	end := string(state)
-	if reason != "" {
-		end += "; reason=" + displayString(reason)
-	}
-	_, err := c.onStream(ctx, http.MethodPost, name, http.Header{"Stream-Closed": {"true"}, "Leat-End": {end}}, nil)
+	_, err := c.onStream(ctx, http.MethodPost, name, http.Header{"Stream-Closed": {"true"}, "Leat-End": {endHeader(state, reason)}}, nil)
 	return err
 }
 
@@ -171,7 +165,7 @@ func (c *Client) Position(ctx context.Context, q Query) (string, error) {
 
 // onStream sends a request about one stream and returns the head of the answer.
 func (c *Client) onStream(ctx context.Context, method, name string, header http.Header, body io.Reader) (http.Header, error) {
-	target, err := c.streamURL(name)
+	target, err := c.StreamURL(name, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -181,13 +175,6 @@ func (c *Client) onStream(ctx context.Context, method, name string, header http.
 	}
 	resp.Body.Close()
 	return resp.Header, nil
-}
-
-func (c *Client) streamURL(name string) (string, error) {
-	if err := leat.CheckName(name); err != nil {
-		return "", err
-	}
-	return c.endpoint("streams/"+url.PathEscape(name), nil)
 }
 
 // ask sends one request. An answer of 400 or above is an error, and so is none; the
@@ -215,39 +202,4 @@ func (c *Client) ask(ctx context.Context, method, target string, header http.Hea
 		return nil, leat.Errorf(leat.CodeNotFound, "there is nothing at %s", target).With("status", resp.StatusCode)
 	}
 	return nil, readProblem(resp)
-}
-
-// parseEnd reads the field Leat-End: a state, perhaps with a reason that is a string
-// or a display string of RFC 9651. A reason that is neither is as if there was none.
-func parseEnd(text string) (leat.EndState, string) {
-	state, rest, _ := strings.Cut(text, ";")
-	value, _ := strings.CutPrefix(strings.TrimSpace(rest), "reason=")
-	inner, encoded := strings.CutPrefix(value, "%")
-	inner, ok := strings.CutPrefix(inner, `"`)
-	inner, closed := strings.CutSuffix(inner, `"`)
-	if !ok || !closed {
-		return leat.EndState(strings.TrimSpace(state)), ""
-	}
-	reason := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(inner)
-	if encoded {
-		var err error
-		if reason, err = url.PathUnescape(inner); err != nil {
-			reason = ""
-		}
-	}
-	return leat.EndState(strings.TrimSpace(state)), strings.ToValidUTF8(reason, "\uFFFD")
-}
-
-// displayString writes text as a display string of RFC 9651, which may have any
-// character.
-func displayString(text string) string {
-	out := []byte(`%"`)
-	for _, b := range []byte(text) {
-		if b < ' ' || b > '~' || b == '%' || b == '"' {
-			out = fmt.Appendf(out, "%%%02x", b)
-			continue
-		}
-		out = append(out, b)
-	}
-	return string(append(out, '"'))
 }

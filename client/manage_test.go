@@ -108,18 +108,6 @@ func TestStreamsPages(t *testing.T) {
 	}
 }
 
-func TestParseEnd(t *testing.T) {
-	for text, want := range map[string]string{
-		"aborted": "aborted|", `error; reason="disk full"`: "error|disk full", `error;reason="a \"b\" \\c"`: `error|a "b" \c`,
-		`error; reason=%"gr%c3%bc%c3%9fe"`: "error|grüße", `error; reason=x`: "error|", `error; reason="x`: "error|", `error; reason=%"%zz"`: "error|",
-	} {
-		state, reason := parseEnd(text)
-		if got := string(state) + "|" + reason; got != want {
-			t.Errorf("%s is %s, want %s", text, got, want)
-		}
-	}
-}
-
 // An upload that is cut again and again, before a request and after it, is stored
 // exactly, and goes on where it stopped.
 func TestUploadThroughCuts(t *testing.T) {

@@ -55,7 +55,7 @@ const compared = 64 << 10
 // A stream with other content, or that somebody else appends to meanwhile, is an error
 // with leat.CodePrecondition; one that has ended too soon is one with leat.CodeEnded.
 func (c *Client) UploadFile(ctx context.Context, name string, r io.ReaderAt, size int64, o UploadFileOptions) error {
-	target, err := c.streamURL(name)
+	target, err := c.StreamURL(name, nil)
 	if err != nil {
 		return err
 	}
