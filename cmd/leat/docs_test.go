@@ -36,13 +36,9 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Skip("WITHOUT curl the documents are not run (apt-get install curl)")
 	}
-	pages := []struct {
-		name   string
-		served bool // there is a server already
-	}{{"README.md", false}, {"README.zh-CN.md", false}, {"docs/tour.md", false}, {"docs/cli.md", true}}
-	for _, page := range pages {
-		t.Run(page.name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("../..", page.name))
+	for _, page := range []string{"README.md", "README.zh-CN.md", "docs/tour.md", "docs/cli.md"} {
+		t.Run(page, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("../..", page))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,9 +47,6 @@ func TestDocuments(t *testing.T) {
 				t.Fatal("it shows nothing that is run")
 			}
 			d := newDesk(t)
-			if page.served {
-				d.run(block{terminal: "server", steps: []step{{command: "leat serve --store memory", output: []string{"…", "http://" + shownAddress, "…"}}}})
-			}
 			for _, b := range blocks {
 				d.run(b)
 			}
