@@ -28,7 +28,7 @@ type Metrics struct {
 	// client closed the connection, or its network did), "stalled" (it took nothing
 	// for Options.StallTimeout), "slow" (it fell behind by more than Options.Slow lets
 	// it), "broken" (a write failed in another way), "ended" (all was sent), "cut" (the
-	// rest could not be sent), "shutdown". Polls, which are answered once, are not in it.
+	// rest could not be sent), "dismissed" (by who runs the server), "shutdown". Polls, which are answered once, are not in it.
 	Left map[string]int64
 
 	// TurnedAway counts readers that were asked to come back later before their answer

@@ -127,7 +127,8 @@ type Options struct {
 
 	// MaxSubscribers is the largest number of readers; those above it are
 	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
-	// and a store that finds none left takes no more writes: leave it some.
+	// and a store that finds none left takes no more writes: leave it some. Those of
+	// Server.Subscribe count, and are never sent away.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in

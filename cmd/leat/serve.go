@@ -86,6 +86,9 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	for _, odd := range c.settings.odd {
+		std.note("%s", odd)
+	}
 	if c.PrintConfig {
 		most := byteSize(c.maxStore())
 		c.MaxStore = &most

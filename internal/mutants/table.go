@@ -1181,15 +1181,6 @@ var table = []Mutant{
 		Run:     "^FuzzPump$",
 	},
 	{
-		Name:    "mount-is-lost",
-		Why:     "under a prefix of a foreign mux, what the server says of itself has that prefix",
-		File:    "internal/surface/streams/types.go",
-		Old:     "	return before\n",
-		New:     "	_ = before\n	return \"\"\n",
-		Package: "./server",
-		Run:     "^TestUnderMiddleware$",
-	},
-	{
 		Name:    "api-for-proxies",
 		Why:     "/api is for this machine: what a proxy asks for comes from elsewhere",
 		File:    "internal/surface/guard.go",
