@@ -26,7 +26,7 @@ const modulePath = "github.com/leat-dev/leat"
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
-	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/server/otel", "leat/console"},
+	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/server/otel", "leat/console", "leat/internal/doctor"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},

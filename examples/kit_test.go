@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,7 +51,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must come. It is the test that
 // failed if it is over.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 // program returns the path of a program that a test needs. Where it is missing
 // the test is skipped; in CI it fails, so that none is lost unseen.
@@ -206,10 +208,39 @@ func same(t *testing.T, all []*reader, code int, want string) {
 // A tap is what stands between a site and its readers, and can break.
 type tap struct {
 	*httptest.Server
+	conns connections
 
-	mu      sync.Mutex
-	answers map[string]int // that have begun, by path
-	gate    chan struct{}  // requests wait until it is closed; nil if they need not
+	mu    sync.Mutex
+	came  []*http.Request // in the order in which they came
+	begun []*http.Request // those whose answer has begun
+	gate  chan struct{}   // requests wait until it is closed; nil if they need not
+}
+
+// connections can be cut, WebSockets too, which an http.Server forgets.
+type connections struct {
+	net.Listener
+
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, conn)
+	}
+	return conn, err
+}
+
+func (c *connections) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.all {
+		conn.Close()
+	}
+	c.all = nil
 }
 
 // tap returns the site as it is seen through a tap.
@@ -219,21 +250,25 @@ func (s *site) tap(t *testing.T) (*site, *tap) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{answers: map[string]int{}}
+	p := &tap{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // else a WebSocket is of another origin than its page
+		},
 		ModifyResponse: func(resp *http.Response) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.answers[resp.Request.URL.Path]++
+			p.begun = append(p.begun, resp.Request)
 			return nil
 		},
 		FlushInterval: -1,
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) {}, // the reader has gone
 	}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		gate := p.gate
+		p.came = append(p.came, r)
 		p.mu.Unlock()
 		if gate != nil {
 			select {
@@ -244,8 +279,10 @@ func (s *site) tap(t *testing.T) (*site, *tap) {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
+	p.conns.Listener, p.Listener = p.Listener, &p.conns
+	p.Start()
 	// A handler that waits for the next event would not end by itself.
-	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
+	t.Cleanup(func() { p.conns.cut(); p.Close() })
 	return &site{s.name, p.URL, s.cmd}, p
 }
 
@@ -255,7 +292,7 @@ func (p *tap) cut() (open func()) {
 	p.mu.Lock()
 	p.gate = gate
 	p.mu.Unlock()
-	p.CloseClientConnections()
+	p.conns.cut()
 	return func() {
 		p.mu.Lock()
 		p.gate = nil
@@ -264,14 +301,28 @@ func (p *tap) cut() (open func()) {
 	}
 }
 
-// answered waits until so many requests for a path have got an answer.
-func (p *tap) answered(t *testing.T, path string, n int) {
+// answered waits until the answers of so many requests whose URL contains the text
+// have begun, and returns all there are.
+func (p *tap) answered(t *testing.T, text string, n int) []*http.Request {
 	t.Helper()
-	poll(t, fmt.Sprintf("%d answers for %s", n, path), func() bool {
+	return p.wait(t, &p.begun, text, n)
+}
+
+// asked waits until so many requests whose URL contains the text have come.
+func (p *tap) asked(t *testing.T, text string, n int) []*http.Request {
+	t.Helper()
+	return p.wait(t, &p.came, text, n)
+}
+
+func (p *tap) wait(t *testing.T, list *[]*http.Request, text string, n int) (found []*http.Request) {
+	t.Helper()
+	poll(t, fmt.Sprintf("%d requests for %s", n, text), func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.answers[path] >= n
+		found = slices.DeleteFunc(slices.Clone(*list), func(r *http.Request) bool { return !strings.Contains(r.URL.String(), text) })
+		return len(found) >= n
 	})
+	return found
 }
 
 // poll calls ready until it is true: for what tells nobody that it has happened.

@@ -134,7 +134,7 @@ func TestJob(t *testing.T) {
 		}
 		page.click("#start")
 		state("complete")
-		page.eval(`location.reload()`)
+		page.reload()
 		state("complete")
 		if got := page.lines("#out li"); !slices.Equal(got, steps) {
 			t.Errorf("after a reload the page shows %q, want %q", got, steps)
@@ -175,7 +175,7 @@ func TestTokens(t *testing.T) {
 		page := s.visit(t, "/")
 		page.click("form button")
 		page.until(`document.querySelector('#out').textContent.split(' ').length > 3`)
-		page.eval(`location.reload()`) // in the middle of a sentence
+		page.reload() // in the middle of a sentence
 		page.until(`document.querySelector('#state').textContent === 'complete'`)
 		if got, want := page.eval(`document.querySelector('#out').textContent`), answer(t, s); got != want {
 			t.Errorf("the page shows %q, want %q", got, want)

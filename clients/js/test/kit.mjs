@@ -38,9 +38,9 @@ export async function all(items) {
 	return { got }
 }
 
-/** until waits for a condition. */
+/** until waits for a condition, which may take a while itself. */
 export async function until(condition) {
-	while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2))
+	while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2))
 }
 
 /**

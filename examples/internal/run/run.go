@@ -68,7 +68,10 @@ func Main(mux *http.ServeMux, page []byte, leat *server.Server) {
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return serving },
+		Protocols:         new(http.Protocols),
 	}
+	hs.Protocols.SetHTTP1(true)
+	hs.Protocols.SetUnencryptedHTTP2(true) // for what stands before it; browsers speak HTTP/2 over TLS only
 	if leat != nil {
 		hs.ConnContext = leat.ConnContext // cheaper readers: see its documentation
 	}
