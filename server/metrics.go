@@ -32,7 +32,8 @@ type Metrics struct {
 	Left map[string]int64
 
 	// TurnedAway counts readers that were asked to come back later before their answer
-	// was begun, by the reason: "full" (Options.MaxSubscribers) or "stopping".
+	// was begun, by the reason: "full" (Options.MaxSubscribers) or "stopping". What
+	// Options.TurnedAway returns is added.
 	TurnedAway map[string]int64
 
 	// Gaps counts gaps that readers were told, or refused for, by their reason. See Gap.
@@ -90,6 +91,11 @@ func (s *Server) Metrics() Metrics {
 	}
 	for _, r := range session.Readers {
 		m.Readers = append(m.Readers, Readers{r.Surface, r.Format, r.Transport, r.Count})
+	}
+	if s.o.TurnedAway != nil {
+		for reason, n := range s.o.TurnedAway() {
+			m.TurnedAway[reason] += n
+		}
 	}
 	sent := s.writer.Sent()
 	if s.loops != nil {

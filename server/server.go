@@ -185,6 +185,10 @@ type Options struct {
 	// Server.Metrics in another way. nil: there is no such path.
 	Metrics func(*Server) http.Handler
 
+	// TurnedAway, if it is not nil, returns how many connections the program has turned
+	// away before the Server saw them, by reason: Metrics.TurnedAway has them too.
+	TurnedAway func() map[string]int64
+
 	// Tracer follows what is published and who subscribes. nil: nobody does.
 	Tracer Tracer
 
