@@ -184,6 +184,9 @@ type Options struct {
 	// Server.Metrics in another way. nil: there is no such path.
 	Metrics func(*Server) http.Handler
 
+	// Tracer follows what is published and who subscribes. nil: nobody does.
+	Tracer Tracer
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
@@ -325,6 +328,10 @@ func New(o Options) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requestBegins()
 	defer s.requestDone()
+	if s.o.Tracer != nil {
+		s.serveTraced(w, r)
+		return
+	}
 	if !s.guard.Admit(w, r) {
 		return
 	}

@@ -18,10 +18,15 @@ import (
 )
 
 type serveCmd struct {
+	settings settings `kong:"-"`
+
 	Listen     string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
 	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
 	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
 	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
+
+	Config      string `help:"File in YAML that has the names of these flags as keys." placeholder:"FILE" group:"Basics"`
+	PrintConfig bool   `help:"Print what is in force, as such a file, with where each value is from, and end." group:"Basics"`
 
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none" group:"Who may use it"`
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none" group:"Who may use it"`
@@ -67,7 +72,9 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `Needs no configuration. The first line on stdout is the URL, once requests are taken, so that scripts can wait for it and use --listen 127.0.0.1:0. What else there is to know goes to stderr.
 
-SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.`
+SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.
+
+What is not on the command line may be in the environment (--max-record is LEAT_MAX_RECORD; several values of a flag that may be repeated are lines) or in the file that --config names.`
 }
 
 // stopLimit bounds a graceful stop: publishes that are still under way then
@@ -76,8 +83,13 @@ const stopLimit = 15 * time.Second
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, std *streams) error {
-	if c.Store == "memory" && c.Durability != "disk" {
-		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.PrintConfig {
+		most := byteSize(c.maxStore())
+		c.MaxStore = &most
+		return c.settings.print(std.out)
 	}
 	logger := slog.New(slog.NewTextHandler(std.err, nil))
 	// The address comes first: if it is taken, nothing has been made on disk.
@@ -98,6 +110,14 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}
 	return err
+}
+
+// check finds flags that do not go together.
+func (c *serveCmd) check() error {
+	if c.Store == "memory" && c.Durability != "disk" {
+		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	}
+	return nil
 }
 
 // serve runs until ctx ends, or the listener fails.

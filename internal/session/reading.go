@@ -209,7 +209,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		kind: h.comes(rd.Kind), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
+		kind: h.comes(rd.Kind).followed(ctx), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
@@ -313,6 +313,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
+		ses.kind.unfollow()
 		ses.Close()
 		h.notTaken.Do(func() {
 			h.o.Logger.Warn("a reader's connection could not be taken over from the http.Server: readers may cost a goroutine each; this is logged once", "remote", r.RemoteAddr, "err", err)
@@ -337,6 +338,7 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 		reason = socket.ReasonDismissed
 	}
 	h.left.Add(string(reason))
+	ses.kind.leaves(reason)
 	after := h.o.Live.Offset(ses.After())
 	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
 	if err := ses.Err(); reason == socket.ReasonCut && err != nil {

@@ -3,29 +3,25 @@
 var LeatError = class extends Error {
   constructor(code, message, members) {
     super(message);
-    Object.assign(this, { name: "LeatError", code, status: 0, body: "", again: false, after: 0 }, members);
+    Object.assign(this, { name: "LeatError", code, status: 0, body: "", after: 0 }, members);
   }
 };
 function network(url, cause, truncated2) {
-  const why = cause?.cause?.message || cause?.message;
-  const [code, what] = truncated2 ? ["truncated", "broke off"] : ["unavailable", "could not be reached"];
-  return new LeatError(code, `${url} ${what}: ${why}`, { cause, again: true });
+  return new LeatError(truncated2 ? "truncated" : "unavailable", `${url} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true });
 }
 async function refusal(response) {
   const { status } = response;
   const body = await response.text().catch(() => "");
   let problem;
   let said = body.trim().split("\n", 1)[0].slice(0, 200);
-  if (/json$/.test(mediaType(response))) {
-    try {
-      problem = JSON.parse(body);
-      said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
-    } catch {
-    }
+  try {
+    problem = JSON.parse(body);
+    said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
+  } catch {
   }
-  const again = status === 429 || status >= 500;
+  const again = /408|429|5(?!0[17])../.test(`${status}`);
   const wanted = header(response, "retry-after");
-  const after = /^\d+$/.test(wanted) ? +wanted * 1e3 : Date.parse(wanted) - Date.now() || 0;
+  const after = +wanted * 1e3 || Date.parse(wanted) - Date.now() || 0;
   return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
     status,
     body,
@@ -52,7 +48,7 @@ var isSafe = (method = "GET") => /^(get|head)$/i.test(method);
 var resolve = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
 var headersOf = async ({ headers }) => new Headers(typeof headers === "function" ? await headers() : headers);
 function follow(url, options, accept, place, form, choose) {
-  const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options;
+  const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress } = options;
   let repeat = options.repeat ?? isSafe(method);
   let retry = 0;
   let failures = 0;
@@ -76,16 +72,15 @@ function follow(url, options, accept, place, form, choose) {
     }
   }
   async function connect() {
+    attempt = new AbortController();
     const headers = await headersOf(options);
     headers.set("accept-encoding", "identity");
     if (!headers.has("accept")) headers.set("accept", accept);
     if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)));
-    if (place.position && place.etag) {
+    if (place.etag) {
       headers.set("range", `bytes=${place.position}-`);
       headers.set("if-range", place.etag);
     }
-    attempt = new AbortController();
-    if (closed) attempt.abort();
     const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal });
     const response = await inTime(
       true,
@@ -126,7 +121,7 @@ function follow(url, options, accept, place, form, choose) {
   }
   async function pause(error) {
     const { again, hurry, after } = error;
-    if (!again || !repeat || form?.resumable() === false || !hurry && failures >= maxFailures) throw error;
+    if (!again || !repeat || form?.resumable() === false || !hurry && failures >= options.maxFailures) throw error;
     const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1e3)));
     await new Promise((resolve2) => {
       const timer = setTimeout(resolve2, delay);
@@ -140,20 +135,16 @@ function follow(url, options, accept, place, form, choose) {
     awake = void 0;
   }
   function mend({ type, persisted }) {
-    if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return;
-    if (awake) return awake();
-    if (form?.resumable() === false) return;
-    if (type !== "visibilitychange" || form?.beats && Date.now() - heard > 2e4) interrupt("the page was away", true);
+    const looked = type === "visibilitychange";
+    if (looked ? document.hidden : persisted === false) return;
+    if (awake) awake();
+    else if (form?.resumable() && (!looked || form.beats && Date.now() - heard > 2e4)) interrupt("the page was away", true);
   }
   async function* run(first) {
     if (first) repeat = false;
     const stop = new AbortController();
     if (repeat && globalThis.document) {
-      const { signal } = stop;
-      document.addEventListener("visibilitychange", mend, { signal });
-      document.addEventListener("resume", mend, { signal });
-      addEventListener("pageshow", mend, { signal });
-      addEventListener("online", mend, { signal });
+      for (const type of ["visibilitychange", "resume", "pageshow", "online"]) addEventListener(type, mend, { signal: stop.signal, capture: true });
     }
     try {
       while (!closed) {
@@ -196,13 +187,12 @@ function follow(url, options, accept, place, form, choose) {
     },
     setRetry(milliseconds) {
       retry = clamp(milliseconds);
-    },
-    retry: () => retry
+    }
   };
 }
 
 // src/sse.ts
-var tooLarge = (most) => new LeatError("too_large", `what comes next is larger than the limit of ${most} characters. Raise the option maxSize.`);
+var tooLarge = (most) => new LeatError("too_large", `what comes next has more than ${most} characters: raise maxSize`);
 function splitter(cr, most, line) {
   const decoder = new TextDecoder();
   let pieces = [];
@@ -321,7 +311,7 @@ function arrayParser(most, element) {
 }
 
 // src/forms.ts
-var truncated = (what, again = false, hurry = false) => new LeatError("truncated", what, { again, hurry });
+var truncated = (inside, again = false, hurry = false) => new LeatError("truncated", "the body ends inside " + inside, { again, hurry });
 var eventStream = "text/event-stream";
 function events({ place, maxSize, setRetry, onComment }) {
   let out;
@@ -330,7 +320,6 @@ function events({ place, maxSize, setRetry, onComment }) {
   let data;
   let size;
   let id;
-  let begun;
   let ended;
   function dispatch() {
     place.lastEventId = id;
@@ -352,13 +341,11 @@ function events({ place, maxSize, setRetry, onComment }) {
     type = "";
     data = [];
     size = 0;
-    begun = false;
   }
   function take(line) {
     if (!line) return dispatch();
     const colon = line.indexOf(":");
     if (!colon) return onComment?.(line.slice(1));
-    begun = true;
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
     if (name === "data") {
@@ -379,7 +366,7 @@ function events({ place, maxSize, setRetry, onComment }) {
       const { status, url } = response;
       const is = mediaType(response);
       if (status !== 200 || is !== eventStream)
-        throw new LeatError("unexpected_answer", `${url} is no event stream: status ${status}, content type "${is}". Check the address.`, { status });
+        throw new LeatError("unexpected_answer", `${url} is no event stream: ${status} ${is}`, { status });
       id = place.lastEventId;
       ended = false;
       clear();
@@ -390,7 +377,7 @@ function events({ place, maxSize, setRetry, onComment }) {
       split.feed(chunk);
     },
     end(last) {
-      if (last && (begun || split.rest())) throw truncated("the stream ends inside an event");
+      if (last && (data.length || split.rest())) throw truncated("an event");
       return !ended;
     }
   };
@@ -415,10 +402,10 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
     if (count === 1) leat = /^\{"id":"\d{16}_\d{16}"\}\s*$/.test(text2);
     if (leat) {
       const { id, topic, gap, end, retry } = value;
-      if (id) place.lastEventId = id;
+      place.lastEventId = id;
       ended = !!end;
       if (retry) setRetry(retry);
-      if (topic === void 0 && !gap && !end) return;
+      if (!topic && !gap && !end) return;
     }
     out.push(value);
   }
@@ -443,7 +430,7 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
           value = JSON.parse(rest);
         } catch {
         }
-        if (leat || value === void 0 || typeof value === "number") throw truncated(`the body ends inside line ${count + 1}`, leat);
+        if (leat || value === void 0 || typeof value === "number") throw truncated(`line ${count + 1}`, leat);
         out = to;
         take(rest);
       }
@@ -453,31 +440,36 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
 }
 function elements({ maxSize }) {
   let out;
-  let begun = false;
-  const parser = arrayParser(maxSize, (value) => out.push(value));
+  let parser;
+  let count = 0;
+  let empty;
   return {
     beats: false,
-    resumable: () => !begun,
-    begin() {
+    resumable: () => !count,
+    begin(response) {
+      empty = header(response, "content-length") === "0";
+      parser = arrayParser(maxSize, (value) => {
+        count++;
+        out.push(value);
+      });
     },
     feed(chunk, to) {
-      begun = true;
       out = to;
       parser.feed(chunk);
     },
     end(_, to) {
       out = to;
-      if (!parser.end()) throw truncated("the body ends before its JSON does");
+      if (!empty && !parser.end()) throw truncated(`element ${count + 1}`, true);
       return false;
     }
   };
 }
 function bytes({ place }, map = (chunk) => chunk) {
-  let length = NaN;
+  let length;
   let broken;
   let from;
   let closed;
-  const over = () => broken && place.position === from ? truncated(`the stream ended: ${broken}`) : void 0;
+  const over = () => broken && place.position === from ? truncated(`a stream that ended: ${broken}`) : void 0;
   return {
     over,
     beats: false,
@@ -489,22 +481,22 @@ function bytes({ place }, map = (chunk) => chunk) {
       if (from && start !== from) throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status: response.status });
       const plain2 = !header(response, "content-encoding");
       const size = header(response, "content-length");
-      length = plain2 && size ? from + +size : NaN;
+      length = plain2 && size ? from + +size : 0;
       place.total = (range ? +range[2] : length) || void 0;
       const etag = header(response, "etag");
       place.etag = plain2 && start === from && etag[0] === '"' ? etag : void 0;
       broken = header(response, "leat-end");
-      closed = !length && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes";
+      closed = !size && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes";
     },
     feed(chunk, out) {
       out.push(map(chunk));
     },
     end(last) {
       const came = place.position > from;
-      if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true);
-      if (broken) throw over() ?? truncated("the stream broke off", true);
-      if (!last && closed && place.etag) throw truncated("the connection was closed", true, came);
-      if (map()) throw truncated("the text ends inside a character");
+      if (place.position < length) throw truncated(`its ${length} bytes`, true);
+      if (broken) throw over() ?? truncated(broken, true);
+      if (!last && closed && place.etag) throw truncated("a connection that was closed", true, came);
+      if (map()) throw truncated("a character");
       return false;
     }
   };
@@ -533,7 +525,6 @@ function share(url, options, sink) {
   let catching;
   let queue = [];
   let origin = "";
-  let joined = false;
   let doubt;
   const say = (message) => channel.postMessage({ ...message, id: place.lastEventId });
   const wish = (steal) => {
@@ -588,7 +579,7 @@ function share(url, options, sink) {
     });
   };
   const ask = () => {
-    if (leading || document.visibilityState !== "visible") return;
+    if (leading || document.hidden) return;
     say({ ask: true });
     doubt ??= setTimeout(() => {
       doubt = void 0;
@@ -606,8 +597,7 @@ function share(url, options, sink) {
       return m.delay === void 0 ? end(error) : sink.waiting(error, m.delay);
     }
     const { id, batch, before = id } = m;
-    if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before;
-    joined = true;
+    if (!place.lastEventId && startsNow(url)) place.lastEventId = before;
     const own = place.lastEventId;
     if (isOffset(before) && before > own) {
       queue.push(m);
@@ -647,14 +637,15 @@ function share(url, options, sink) {
     sink.ended(error);
   };
   channel.onmessage = ({ data }) => hear(data);
-  document.addEventListener("visibilitychange", ask, { signal });
-  addEventListener("pageshow", ask, { signal });
-  document.addEventListener("freeze", rest, { signal });
-  document.addEventListener("resume", () => wish(), { signal });
+  const early = { signal, capture: true };
+  addEventListener("visibilitychange", ask, early);
+  addEventListener("pageshow", ask, early);
+  addEventListener("freeze", rest, early);
+  addEventListener("resume", () => wish(), early);
   const beat = setInterval(ask, askEvery);
   wish();
   say({ ask: true });
-  return { close, retry: () => leading?.retry() ?? 0 };
+  return { close };
 }
 
 // src/eventsource.ts
@@ -665,19 +656,13 @@ function pump(url, options, sink) {
     url,
     {
       ...options,
-      credentials: withCredentials ? "include" : "same-origin",
-      onOpen(response) {
-        sink.opened(new URL(response.url || url).origin);
-        options.onOpen?.(response);
-      },
-      onWait(error, delay) {
-        sink.waiting(error, delay);
-        options.onWait?.(error, delay);
-      }
+      credentials: withCredentials ? "include" : void 0,
+      onOpen: (response) => sink.opened(new URL(response.url || url).origin),
+      onWait: sink.waiting
     },
     eventStream,
     sink.place,
-    events({ place: sink.place, maxSize, onComment, setRetry: (milliseconds) => follower.setRetry(milliseconds) })
+    events({ place: sink.place, maxSize, onComment, setRetry: (ms) => follower.setRetry(ms) })
   );
   let closed = false;
   queueMicrotask(async () => {
@@ -693,8 +678,7 @@ function pump(url, options, sink) {
     close() {
       closed = true;
       follower.close();
-    },
-    retry: follower.retry
+    }
   };
 }
 var LeatEventSource = class extends EventTarget {
@@ -757,10 +741,6 @@ var LeatEventSource = class extends EventTarget {
   get lastEventId() {
     return this.#at ?? this.#place.lastEventId;
   }
-  /** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
-  get reconnectionTime() {
-    return this.#source.retry();
-  }
   /** close ends the connection for good. */
   close() {
     this.#state = 2;
@@ -772,38 +752,6 @@ var LeatEventSource = class extends EventTarget {
     this.dispatchEvent(event);
   }
 };
-
-// src/publish.ts
-async function publish(url, data, options = {}) {
-  const { type, producer, signal, credentials, fetch = globalThis.fetch, maxFailures = Infinity } = options;
-  const target = resolve(url);
-  const key = options.key ?? (producer ? void 0 : `${Math.random()}-${Math.random()}`);
-  if (type) target.searchParams.set("type", type);
-  if (key) target.searchParams.set("key", key);
-  const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
-  const body = raw ? data : JSON.stringify(data);
-  const contentType = options.contentType ?? (raw ? "" : "application/json");
-  for (let failures = 0; ; failures++) {
-    const headers = await headersOf(options);
-    if (contentType) headers.set("content-type", contentType);
-    for (const name in producer) headers.set("producer-" + name, `${producer[name]}`);
-    let error;
-    try {
-      const response = await fetch(new Request(target, { method: "POST", headers, body, credentials, signal }));
-      if (response.ok) {
-        const text2 = await response.text();
-        return text2 ? JSON.parse(text2) : {};
-      }
-      error = await refusal(response);
-      if (![408, 429, 502, 503, 504].includes(error.status)) throw error;
-    } catch (e) {
-      if (signal?.aborted || e instanceof LeatError) throw e;
-      error = network(target.href, e);
-    }
-    if (failures >= maxFailures) throw error;
-    await new Promise((resolve2) => setTimeout(resolve2, wait(failures, error.after, 500)));
-  }
-}
 
 // src/stream.ts
 var accepts = { sse: eventStream, ndjson: "application/x-ndjson", json: "application/json" };
@@ -854,6 +802,24 @@ function stream(source, options = {}) {
     place: { get: () => ({ ...place, lastEventId: place.lastEventId && at || place.lastEventId }) },
     cancel: { value: cancel }
   });
+}
+
+// src/publish.ts
+async function publish(url, data, options = {}) {
+  const { type, producer, key = producer ? "" : `${Math.random()}-${Math.random()}`, contentType } = options;
+  const target = resolve(url);
+  if (type) target.searchParams.set("type", type);
+  if (key) target.searchParams.set("key", key);
+  const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  const headers = async () => {
+    const headers2 = await headersOf(options);
+    if (contentType || !raw) headers2.set("content-type", contentType ?? "application/json");
+    for (const name in producer) headers2.set("producer-" + name, `${producer[name]}`);
+    return headers2;
+  };
+  const body = raw ? data : JSON.stringify(data);
+  for await (const receipt of stream(target, { ...options, as: "json", method: "POST", repeat: true, headers, body })) return receipt;
+  return {};
 }
 export {
   LeatError,

@@ -115,8 +115,6 @@ export interface Follower<T> {
 	close(): void
 	/** setRetry takes over a delay that the server named. */
 	setRetry(milliseconds: number): void
-	/** retry is that delay, 0 if there is none. */
-	retry(): number
 }
 
 /**
@@ -133,7 +131,7 @@ export function follow<T>(
 	form: Form<T> | undefined,
 	choose?: (response: Response) => Form<T>,
 ): Follower<T> {
-	const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options
+	const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress } = options
 	let repeat = options.repeat ?? isSafe(method)
 	let retry = 0
 	let failures = 0 // in a row
@@ -162,18 +160,17 @@ export function follow<T>(
 
 	/** connect makes one attempt. It returns nothing if there is no more to come. */
 	async function connect(): Promise<Response | undefined> {
+		attempt = new AbortController()
 		const headers = await headersOf(options)
 		// Browsers do not let it be set. Elsewhere compression would hold back what is due.
 		headers.set("accept-encoding", "identity")
 		if (!headers.has("accept")) headers.set("accept", accept)
 		// As the bytes of its UTF-8, one character each, which is what Headers takes.
 		if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)))
-		if (place.position && place.etag) {
+		if (place.etag) {
 			headers.set("range", `bytes=${place.position}-`)
 			headers.set("if-range", place.etag)
 		}
-		attempt = new AbortController()
-		if (closed) attempt.abort()
 		const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal })
 		const response = await inTime(
 			true,
@@ -216,7 +213,7 @@ export function follow<T>(
 	/** pause waits for the next attempt. It throws if there will be none. */
 	async function pause(error: LeatError) {
 		const { again, hurry, after } = error
-		if (!again || !repeat || form?.resumable() === false || (!hurry && failures >= maxFailures)) throw error
+		if (!again || !repeat || form?.resumable() === false || (!hurry && failures >= options.maxFailures!)) throw error
 		const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1000)))
 		await new Promise<void>((resolve) => {
 			const timer = setTimeout(resolve, delay)
@@ -236,22 +233,19 @@ export function follow<T>(
 	 * without a word meanwhile.
 	 */
 	function mend({ type, persisted }: Event & { persisted?: boolean }) {
-		if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return
-		if (awake) return awake()
-		if (form?.resumable() === false) return
+		const looked = type === "visibilitychange"
+		if (looked ? document.hidden : persisted === false) return
+		if (awake) awake()
 		// Who has heard a heartbeat of late is well.
-		if (type !== "visibilitychange" || (form?.beats && Date.now() - heard > 20e3)) interrupt("the page was away", true)
+		else if (form?.resumable() && (!looked || (form.beats && Date.now() - heard > 20e3))) interrupt("the page was away", true)
 	}
 
 	async function* run(first?: Response): AsyncGenerator<T[], void, undefined> {
 		if (first) repeat = false
 		const stop = new AbortController()
 		if (repeat && globalThis.document) {
-			const { signal } = stop
-			document.addEventListener("visibilitychange", mend, { signal })
-			document.addEventListener("resume", mend, { signal })
-			addEventListener("pageshow", mend, { signal })
-			addEventListener("online", mend, { signal })
+			// The first two are the document's; not all bubble, so they are caught on their way there.
+			for (const type of ["visibilitychange", "resume", "pageshow", "online"]) addEventListener(type, mend, { signal: stop.signal, capture: true })
 		}
 		try {
 			while (!closed) {
@@ -296,7 +290,6 @@ export function follow<T>(
 		setRetry(milliseconds) {
 			retry = clamp(milliseconds)
 		},
-		retry: () => retry,
 	}
 }
 

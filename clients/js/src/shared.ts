@@ -57,7 +57,6 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	let catching: Source | undefined
 	let queue: Message[] = [] // what was said while we catch up
 	let origin = "" // of our connection
-	let joined = false // we know where the page stands that leads
 	let doubt: ReturnType<typeof setTimeout> | undefined // runs out if nobody answers
 
 	const say = (message: Partial<Message>) => channel.postMessage({ ...message, id: place.lastEventId })
@@ -125,7 +124,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 
 	/** ask makes sure that the page that leads is alive. It matters to who is looked at. */
 	const ask = () => {
-		if (leading || document.visibilityState !== "visible") return
+		if (leading || document.hidden) return
 		say({ ask: true })
 		doubt ??= setTimeout(() => {
 			doubt = undefined
@@ -144,8 +143,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 			return m.delay === undefined ? end(error) : sink.waiting(error, m.delay)
 		}
 		const { id, batch, before = id } = m
-		if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before
-		joined = true
+		if (!place.lastEventId && startsNow(url)) place.lastEventId = before
 		const own = place.lastEventId
 		if (isOffset(before) && before > own) {
 			queue.push(m)
@@ -191,13 +189,15 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	}
 
 	channel.onmessage = ({ data }) => hear(data)
-	document.addEventListener("visibilitychange", ask, { signal })
-	addEventListener("pageshow", ask, { signal })
-	// A page that is about to be frozen would hold up the others.
-	document.addEventListener("freeze", rest, { signal })
-	document.addEventListener("resume", () => wish(), { signal })
+	// A page that is about to be frozen would hold up the others. Most of these events are
+	// the document's, and caught on their way there.
+	const early = { signal, capture: true }
+	addEventListener("visibilitychange", ask, early)
+	addEventListener("pageshow", ask, early)
+	addEventListener("freeze", rest, early)
+	addEventListener("resume", () => wish(), early)
 	const beat = setInterval(ask, askEvery)
 	wish()
 	say({ ask: true })
-	return { close, retry: () => leading?.retry() ?? 0 }
+	return { close }
 }

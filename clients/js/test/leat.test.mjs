@@ -52,6 +52,21 @@ test("nothing is lost or repeated when the server is killed", { skip }, async (t
 	await Promise.all(readers)
 })
 
+test("a stream that ends empty, or breaks off, is read as such", { skip }, async (t) => {
+	const server = await start(t, "--store", "memory")
+	const make = (url, method, headers, body) => fetch(url, { method, body, headers: { "content-type": "text/plain", ...headers } })
+	for (const [name, follow] of [["a", ""], ["b", "?follow=1"]]) {
+		const url = `${server.url}/streams/${name}`
+		await make(url, "PUT", { "stream-closed": "true" })
+		for await (const piece of stream(url + follow, { as: "text" })) assert.fail(piece)
+		await make(url + "c", "PUT", {}, "x")
+		await make(url + "c", "POST", { "stream-closed": "true", "leat-end": "error" })
+		await assert.rejects(async () => {
+			for await (const piece of stream(url + "c" + follow, { as: "text", retry: 1 })) assert.equal(piece, "x")
+		}, { code: "truncated" })
+	}
+})
+
 test("a JSON stream is an array, and an answer of a poll is one value", { skip }, async (t) => {
 	const server = await start(t, "--store", "memory")
 	for (const n of upTo(3)) await publish(server.url + "/events?topic=a", { n })

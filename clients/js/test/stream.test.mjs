@@ -188,6 +188,22 @@ test("fewer bytes than the length says are an error, whatever fetch makes of it"
 	assert.equal(error.code, "truncated")
 })
 
+test("where a cut looks like the end, as in Node.js, it is asked whether that was all", async (t) => {
+	const closing = { ...binary, "accept-ranges": "bytes", connection: "close" }
+	const at = (n) => status(416, { "content-range": `bytes */${n}` })
+	for (const [name, end, steps] of [
+		["a cut", 1000, [cut(content.subarray(0, 300), closing), rest(Infinity, closing), at(1000)]],
+		["a cut before the first byte", 1000, [cut("", closing), rest(Infinity, closing), at(1000)]],
+		["an end", 300, [(_, r) => r.writeHead(200, closing).end(content.subarray(0, 300)), at(300)]],
+		["nothing", 0, [(_, r) => r.writeHead(200, closing).flushHeaders() ?? r.end(), at(0)]],
+		["no byte, by its length", 0, [(_, r) => r.writeHead(200, { ...closing, "content-length": 0 }).end()]],
+	]) {
+		const server = await scripted(t, ...steps)
+		const { got, error } = await all(stream(server.url, { retry: 1 }))
+		assert.deepEqual([join(got).length, error, server.requests.length], [end, undefined, steps.length], name)
+	}
+})
+
 test("text is cut between characters, over connections too", async (t) => {
 	const text = encode("aä😀b")
 	const plain = { "content-type": "text/plain", etag: '"t"' }
