@@ -170,7 +170,7 @@ function follow(url, options, accept, place, form, choose) {
         }
         attempt?.abort();
         cut = void 0;
-        if (Date.now() - began > stable) failures = 0;
+        if (Date.now() - began > stable || place.position > before && !form?.beats) failures = 0;
         if (!closed) await pause(error);
       }
     } finally {

@@ -272,7 +272,8 @@ export function follow<T>(
 				}
 				attempt?.abort()
 				cut = undefined
-				if (Date.now() - began > stable) failures = 0
+				// Bytes that came need not come again: it was no failure that they were not all.
+				if (Date.now() - began > stable || (place.position > before && !form?.beats)) failures = 0
 				if (!closed) await pause(error)
 			}
 		} finally {
