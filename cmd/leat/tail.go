@@ -249,6 +249,7 @@ func (t *tail) run(ctx context.Context) error {
 	cut := t.options
 	cut.HTTP = &http.Client{Transport: t.chaos.transport}
 	cut.Retry = chaosRetry // unless the server names another
+	cut.FailFast = false   // the other has reached it, and this one may be cut at once
 	defer t.chaos.transport.CloseIdleConnections()
 	err := t.follow(ctx, t.subscribe(ctx, cut))
 	if err == nil || errors.Is(err, errCounted) || ctx.Err() != nil {
