@@ -39,6 +39,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -161,6 +162,13 @@ func unreachable(target string, err error) *leat.Error {
 	}
 	e := &leat.Error{Code: leat.CodeUnavailable, Cause: err}
 	switch {
+	case errors.Is(err, context.Canceled):
+		// The caller has asked whether its own context has ended. This is that
+		// of another request, which had the connection before: net/http mixes
+		// them up at times.
+		e.Cause = nil
+		e.Detail = "the connection to " + where + " was closed"
+		return e
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Detail = "no server at " + where + ": connection refused"
 		return e.Advise("Start one with `leat serve`, or name the address of one that runs.")

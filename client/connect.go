@@ -48,7 +48,7 @@ func (s *subscription) connect(ctx context.Context) ending {
 	ended.accepted = true
 	// A server that ends each answer by itself, having sent something, is not
 	// in trouble.
-	ended.useful = time.Since(began) >= stable || ended.whole && s.delivered > before
+	ended.useful = time.Since(began) >= stable || ended.whole && s.delivered > before || ended.soon
 	return ended
 }
 

@@ -131,6 +131,8 @@ func TestForms(t *testing.T) {
 		"any, JSON":      {FormAny, typed("application/json", "{}\n{}\n"), `{} {}`, "", ""},
 		"any, one value": {FormAny, typed("application/problem+json", `{"a":1}`), `{"a":1}`, "", ""},
 		"any, nothing":   {FormAny, typed("application/json", ``), ``, "", ""},
+		"any, text":      {FormAny, typed("text/plain", "1\n"), ``, CodeAnswer, "text/plain"},
+		"lines as text":  {FormLines, typed("text/plain", "1\n"), `1`, "", ""},
 		"any, unknown":   {FormAny, typed("image/png", ``), ``, CodeAnswer, "image/png"},
 
 		"a poll of another": {FormPoll, typed("application/json", `{"events":[],"next":"7"}`), ``, CodeAnswer, "not that to a poll"},
@@ -375,7 +377,7 @@ func TestTextTooLarge(t *testing.T) {
 				_, err := got(t.Context(), newFakeServer(t, s), SubscribeOptions{Form: form, MaxEventBytes: limit})
 				tooLarge := leat.CodeOf(err) == leat.CodeTooLarge && strings.Contains(err.Error(), fmt.Sprintf("the limit of %d bytes", limit))
 				if tooLarge != (over == 1) || s.requests() != 1 {
-					t.Errorf("%s, %d over the limit: %v in %d requests", form, over, err, s.requests())
+					t.Errorf("%s, %d over the limit: %v in %d requests", string(form), over, err, s.requests())
 				}
 			})
 		}

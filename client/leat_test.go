@@ -25,11 +25,12 @@ import (
 // A faultyLeat is a Leat server whose connections break.
 type faultyLeat struct {
 	*Client
-	fake *fakeServer
-	srv  *server.Server
+	fake  *fakeServer
+	store *memstore.Store
 
 	// Guarded by mu.
 	mu   sync.Mutex
+	srv  *server.Server
 	rand *rand.Rand
 	cut  map[string]float64 // by method: how many answers break somewhere
 	lose float64            // how many of the others get lost whole
@@ -40,25 +41,44 @@ type faultyLeat struct {
 // newLeat returns a server that works, until it is told otherwise.
 func newLeat(t *testing.T) *faultyLeat {
 	st := memstore.New(memstore.Options{})
-	srv, err := server.New(server.Options{Store: st, Drain: -1, Loops: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &faultyLeat{srv: srv, rand: rand.New(rand.NewPCG(1, 2)), cut: map[string]float64{}}
+	l := &faultyLeat{store: st, srv: leatOver(t, st), rand: rand.New(rand.NewPCG(1, 2)), cut: map[string]float64{}}
 	l.fake = newFakeServer(t, http.HandlerFunc(l.serve))
 	l.Client = &Client{URL: "http://leat.test", HTTP: l.fake.client}
 	t.Cleanup(func() {
-		srv.Shutdown(context.Background())
+		l.srv.Shutdown(context.Background())
 		st.Close()
 	})
 	return l
+}
+
+func leatOver(t *testing.T, st *memstore.Store) *server.Server {
+	srv, err := server.New(server.Options{Store: st, Drain: -1, Loops: -1})
+	if err != nil {
+		t.Error(err) // not only from the goroutine of the test
+	}
+	return srv
+}
+
+// restart ends the server as an operator does, and starts another one.
+func (l *faultyLeat) restart(t *testing.T) {
+	l.mu.Lock()
+	old := l.srv
+	l.mu.Unlock()
+	if err := old.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(3 * time.Second) // it is away for a while
+	young := leatOver(t, l.store)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.srv = young
 }
 
 // serve breaks the answer where the fault says: before the first byte (the
 // request was served, and nobody knows), or behind any of the first 2000.
 func (l *faultyLeat) serve(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	budget, down := -1, l.down
+	budget, down, srv := -1, l.down, l.srv
 	switch {
 	case l.rand.Float64() < l.cut[r.Method]:
 		budget = l.rand.IntN(2000)
@@ -72,11 +92,11 @@ func (l *faultyLeat) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if budget < 0 {
-		l.srv.ServeHTTP(w, r)
+		srv.ServeHTTP(w, r)
 		return
 	}
 	f := &faultyWriter{ResponseWriter: w, left: budget}
-	l.srv.ServeHTTP(f, r)
+	srv.ServeHTTP(f, r)
 	panic(http.ErrAbortHandler)
 }
 
@@ -126,7 +146,7 @@ func (f *faultyWriter) Write(p []byte) (int, error) {
 func (f *faultyWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
 // Every form of a subscription gets every record once and in order, whatever
-// breaks.
+// breaks, and also when the server is started again.
 func TestLeatForms(t *testing.T) {
 	for _, form := range []Form{FormEvents, FormLines, FormPoll, FormAny} {
 		t.Run(string(form), func(t *testing.T) {
@@ -137,6 +157,9 @@ func TestLeatForms(t *testing.T) {
 				var published sync.WaitGroup
 				published.Go(func() {
 					for i := range records {
+						if i == records/2 {
+							l.restart(t)
+						}
 						m := Text("a", fmt.Sprint(i))
 						m.Type = "n"
 						if _, err := l.Publish(t.Context(), m); err != nil {

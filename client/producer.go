@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -21,7 +22,7 @@ type ProducerOptions struct {
 
 	// Epoch tells the producers of one name apart: one with a greater epoch
 	// takes the place of those before it, which are refused from then on. 0
-	// means the time in milliseconds, so that a program that is started again
+	// means the time in microseconds, so that a program that is started again
 	// is the one that counts.
 	Epoch int64
 
@@ -81,7 +82,7 @@ func (c *Client) Producer(stream string, o ProducerOptions) (*Producer, error) {
 		o.ID = rand.Text()
 	}
 	if o.Epoch == 0 {
-		o.Epoch = time.Now().UnixMilli()
+		o.Epoch = newEpoch()
 	}
 	if o.ContentType == "" {
 		o.ContentType = "application/octet-stream"
@@ -96,6 +97,22 @@ func (c *Client) Producer(stream string, o ProducerOptions) (*Producer, error) {
 	}
 	p.turn <- struct{}{}
 	return p, nil
+}
+
+// lastEpoch is the newest epoch that newEpoch has returned.
+var lastEpoch atomic.Int64
+
+// newEpoch returns the time, or what is greater than all it has returned: two
+// producers of one name must not have one epoch, or what the second sends would
+// be taken for what the first has sent.
+func newEpoch() int64 {
+	for {
+		last := lastEpoch.Load()
+		epoch := max(time.Now().UnixMicro(), last+1)
+		if lastEpoch.CompareAndSwap(last, epoch) {
+			return epoch
+		}
+	}
 }
 
 // take waits for the turn, or for the end of ctx.

@@ -193,7 +193,6 @@ func TestProducerEpochs(t *testing.T) {
 		if _, err := old.Append(t.Context(), []byte("one ")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
 		young := newProducer(t, l, ProducerOptions{ContentType: "text/plain", ID: "me"})
 		if _, err := young.Append(t.Context(), []byte("two ")); err != nil {
 			t.Fatal(err)

@@ -199,7 +199,7 @@ func wrongText(what string, n int, text []byte) *leat.Error {
 	if len(shown) > most {
 		shown = shown[:most]
 	}
-	var any json.RawMessage
-	reason := json.Unmarshal(text, &any)
+	var nothing json.RawMessage
+	reason := json.Unmarshal(text, &nothing)
 	return leat.Errorf(CodeLine, "%s %d is no JSON text: %w, in %q", what, n, reason, shown).With("line", n)
 }

@@ -260,7 +260,7 @@ func until(t *testing.T, body io.Reader, texts ...string) string {
 
 func (s *site) socket(t *testing.T, topic string) *websocket.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	t.Cleanup(cancel)
 	c, _, err := websocket.Dial(ctx, s.url+"/socket?topic="+topic, nil)
 	if err != nil {

@@ -115,10 +115,11 @@ func (s *site) send(t *testing.T, method, path, body string, fields ...string) (
 	return resp, string(text)
 }
 
-// open makes a request whose answer is read as it arrives. It ends with the test.
+// open makes a request whose answer is read as it arrives. It ends with the test, at
+// the latest after so long as a whole test may take on a busy machine.
 func (s *site) open(t *testing.T, method, path, body string, fields ...string) *http.Response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +150,7 @@ func (s *site) clients(t *testing.T, args ...string) []*reader {
 	node, python := program(t, "node", "nodejs"), program(t, "python3", "python3")
 	var all []*reader
 	for _, c := range [][]string{{node, s.name + "/client.mjs"}, {python, s.name + "/client.py"}} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		cmd := exec.CommandContext(ctx, c[0], append([]string{c[1], s.url}, args...)...)
+		cmd := exec.Command(c[0], append([]string{c[1], s.url}, args...)...)
 		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 		cmd.Stderr = t.Output()
 		out, err := cmd.StdoutPipe()
@@ -161,10 +161,15 @@ func (s *site) clients(t *testing.T, args ...string) []*reader {
 			t.Fatal(err)
 		}
 		r := &reader{what: c[1], out: bufio.NewReader(out), cmd: cmd}
-		t.Cleanup(func() { cancel(); r.wait() })
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = r.wait() }) // it may have ended well
 		all = append(all, r)
 	}
 	return all
+}
+
+// patiently ends the client if it takes too long for what it has to do next.
+func (r *reader) patiently() (stop func() bool) {
+	return time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() }).Stop
 }
 
 func (r *reader) wait() error {
@@ -175,6 +180,7 @@ func (r *reader) wait() error {
 // line returns the next line that the client prints.
 func (r *reader) line(t *testing.T) string {
 	t.Helper()
+	defer r.patiently()()
 	line, err := r.out.ReadString('\n')
 	if err != nil {
 		t.Fatalf("%s prints no further line: %v, %q", r.what, err, line)
@@ -185,6 +191,7 @@ func (r *reader) line(t *testing.T) string {
 // rest returns what the client still prints until it ends.
 func (r *reader) rest(t *testing.T) string {
 	t.Helper()
+	defer r.patiently()()
 	var all bytes.Buffer
 	if _, err := all.ReadFrom(r.out); err != nil {
 		t.Fatalf("%s: %v", r.what, err)

@@ -20,7 +20,7 @@ func TestPrices(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "prices", "-every", "50ms")
 	var want strings.Builder
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	c := client.Client{URL: s.url}
 	n := 0

@@ -127,7 +127,8 @@ type Options struct {
 
 	// MaxSubscribers is the largest number of readers; those above it are
 	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
-	// and a store that finds none left takes no more writes: leave it some.
+	// and a store that finds none left takes no more writes: leave it some. Those of
+	// Server.Subscribe count, and are never sent away.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in
@@ -183,6 +184,10 @@ type Options struct {
 	// GET /metrics: metrics.Handler of package server/metrics, or one that writes
 	// Server.Metrics in another way. nil: there is no such path.
 	Metrics func(*Server) http.Handler
+
+	// TurnedAway, if it is not nil, returns how many connections the program has turned
+	// away before the Server saw them, by reason: Metrics.TurnedAway has them too.
+	TurnedAway func() map[string]int64
 
 	// Tracer follows what is published and who subscribes. nil: nobody does.
 	Tracer Tracer

@@ -62,24 +62,42 @@ func newChaos(every time.Duration) *chaos {
 		if err != nil {
 			return nil, err
 		}
-		cut := &cutConn{Conn: conn}
-		cut.timer = time.AfterFunc(rand.N(2*c.every), func() {
-			c.cuts.Add(1)
-			conn.Close()
-		})
-		return cut, nil
+		return &cutConn{Conn: conn, chaos: c}, nil
 	}
 	return c
 }
 
-// A cutConn is cut by a timer unless it is closed before.
+// A cutConn is cut by a timer unless it is closed before. The timer runs from the first
+// bytes of an answer on: before, it would look as if there was no server.
 type cutConn struct {
 	net.Conn
-	timer *time.Timer
+	chaos *chaos
+
+	mu     sync.Mutex
+	timer  *time.Timer
+	closed bool
+}
+
+func (c *cutConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && c.timer == nil && !c.closed {
+		c.timer = time.AfterFunc(rand.N(2*c.chaos.every), func() {
+			c.chaos.cuts.Add(1)
+			c.Conn.Close()
+		})
+	}
+	return n, err
 }
 
 func (c *cutConn) Close() error {
-	c.timer.Stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	return c.Conn.Close()
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -18,7 +19,8 @@ import (
 )
 
 type serveCmd struct {
-	settings settings `kong:"-"`
+	settings settings      `kong:"-"`
+	refused  *atomic.Int64 `kong:"-"` // connections, for want of descriptors
 
 	Listen     string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
 	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
@@ -86,6 +88,9 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	for _, odd := range c.settings.odd {
+		std.note("%s", odd)
+	}
 	if c.PrintConfig {
 		most := byteSize(c.maxStore())
 		c.MaxStore = &most
@@ -98,6 +103,7 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer ln.Close()
+	c.refused = new(atomic.Int64)
 	d := shareDescriptors(descriptorLimit())
 	d.warn(std, c.MaxSubscribers)
 	c.MaxSubscribers = d.maxSubscribers(c.MaxSubscribers)
@@ -105,7 +111,7 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, std, d.guard(ln, logger), st, logger)
+	err = c.serve(ctx, std, d.guard(ln, logger, c.refused), st, logger)
 	if cerr := st.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}
@@ -168,7 +174,7 @@ func stop(std *streams, srv *server.Server, hs *http.Server) error {
 // options are those of the server.
 func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
-		Store: st, Logger: logger, Metrics: metrics.Handler,
+		Store: st, Logger: logger, Metrics: metrics.Handler, TurnedAway: c.turnedAway,
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
@@ -178,6 +184,11 @@ func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
+}
+
+// turnedAway is what the metrics have beside what the server itself turns away.
+func (c *serveCmd) turnedAway() map[string]int64 {
+	return map[string]int64{"descriptors": c.refused.Load()}
 }
 
 // orNone returns what means no limit to an option, for 0.

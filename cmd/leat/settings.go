@@ -24,6 +24,7 @@ type settings struct {
 	file  map[string]*setting // by the name of the flag
 	name  string              // of the file
 	from  map[string]string   // where a flag has its value from; not there: from its default
+	odd   []string            // what is strange about the environment, and no error
 }
 
 // notSettings are flags that say what is to be done, not how to serve.
@@ -54,6 +55,9 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 	if name, ok := os.LookupEnv(envName("config")); ok && s.name == "" && !s.noEnv {
 		s.name = name
 	}
+	if !s.noEnv {
+		s.lookAround(known)
+	}
 	for _, path := range ctx.Path {
 		if path.Flag != nil {
 			s.from[path.Flag.Name] = "flag"
@@ -67,6 +71,24 @@ func (c *serveCmd) BeforeResolve(ctx *kong.Context) error {
 	}
 	ctx.AddResolver(s)
 	return nil
+}
+
+// lookAround notes variables that are nearly the name of a flag. What is only a bit like
+// one may be another program's.
+func (s *settings) lookAround(flags map[string]*kong.Flag) {
+	right := []string{"LEAT_SERVER", envName("config")}
+	for _, flag := range sortedKeys(flags) {
+		right = append(right, envName(flag))
+	}
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "LEAT_") || slices.Contains(right, name) {
+			continue
+		}
+		if i := slices.IndexFunc(right, func(r string) bool { return distance(name, r) <= 2 }); i >= 0 {
+			s.odd = append(s.odd, fmt.Sprintf("WARNING: %s is set, and there is no such setting; %s is one", name, right[i]))
+		}
+	}
 }
 
 // Resolve implements kong.Resolver.

@@ -262,17 +262,14 @@ func (c *faultyClient) read(ctx, outer context.Context, cancel context.CancelFun
 func (c *faultyClient) tell(ctx context.Context, message any) {
 	c.told++
 	text, _ := json.Marshal(message)
-	for range 3 {
+	for range 3 { // as the service of the Go client does
 		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, c.CallbackURL+"/"+strconv.Itoa(c.told), bytes.NewReader(text))
-		if resp, err := callbacks.Do(req); err == nil {
+		if resp, err := http.DefaultClient.Do(req); err == nil {
 			resp.Body.Close()
 			return
 		}
 	}
 }
-
-// callbacks has connections of its own: see the service of the Go client.
-var callbacks = &http.Client{Transport: &http.Transport{}}
 
 // The harness itself: what it is asked for, services that do not come, and its
 // exit status.

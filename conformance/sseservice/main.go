@@ -257,6 +257,8 @@ func (r *reader) tell(ctx context.Context, message any) {
 		panic(err) // it is strings
 	}
 	url := strings.TrimSuffix(r.CallbackURL, "/") + "/" + strconv.Itoa(r.told)
+	// More than once, since net/http may end a request with "context canceled"
+	// because the context of another one was, which had the connection just before.
 	for try := 1; ; try++ {
 		err := post(ctx, url, body)
 		if err == nil || ctx.Err() != nil {
@@ -269,17 +271,13 @@ func (r *reader) tell(ctx context.Context, message any) {
 	}
 }
 
-// callbacks has connections of its own: net/http may end a request with "context
-// canceled" because that of another one was, which had the connection before.
-var callbacks = &http.Client{Transport: &http.Transport{}}
-
 func post(ctx context.Context, url string, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := callbacks.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -73,15 +73,16 @@ function follow(url, options, accept, place, form, choose) {
   }
   async function connect() {
     attempt = new AbortController();
-    const headers = await headersOf(options);
+    const request = new Request(url, { method, body, credentials, headers: await headersOf(options), cache: "no-store", signal: attempt.signal });
+    const { headers } = request;
     headers.set("accept-encoding", "identity");
+    if (headers.has("accept-encoding")) headers.set("cache-control", "no-cache");
     if (!headers.has("accept")) headers.set("accept", accept);
     if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)));
     if (place.etag) {
       headers.set("range", `bytes=${place.position}-`);
       headers.set("if-range", place.etag);
     }
-    const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal });
     const response = await inTime(
       true,
       fetch(request).catch((e) => {
@@ -169,7 +170,7 @@ function follow(url, options, accept, place, form, choose) {
         }
         attempt?.abort();
         cut = void 0;
-        if (Date.now() - began > stable) failures = 0;
+        if (Date.now() - began > stable || place.position > before && !form?.beats) failures = 0;
         if (!closed) await pause(error);
       }
     } finally {

@@ -161,9 +161,12 @@ export function follow<T>(
 	/** connect makes one attempt. It returns nothing if there is no more to come. */
 	async function connect(): Promise<Response | undefined> {
 		attempt = new AbortController()
-		const headers = await headersOf(options)
-		// Browsers do not let it be set. Elsewhere compression would hold back what is due.
+		const request = new Request(url, { method, body, credentials, headers: await headersOf(options), cache: "no-store", signal: attempt.signal })
+		const { headers } = request
+		// Compression would hold back what is due. Browsers do not let it be set, and do by
+		// themselves what the next one asks for; from a page it would need a preflight.
 		headers.set("accept-encoding", "identity")
+		if (headers.has("accept-encoding")) headers.set("cache-control", "no-cache")
 		if (!headers.has("accept")) headers.set("accept", accept)
 		// As the bytes of its UTF-8, one character each, which is what Headers takes.
 		if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)))
@@ -171,7 +174,6 @@ export function follow<T>(
 			headers.set("range", `bytes=${place.position}-`)
 			headers.set("if-range", place.etag)
 		}
-		const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal })
 		const response = await inTime(
 			true,
 			fetch(request).catch((e) => {
@@ -270,7 +272,8 @@ export function follow<T>(
 				}
 				attempt?.abort()
 				cut = undefined
-				if (Date.now() - began > stable) failures = 0
+				// Bytes that came need not come again: it was no failure that they were not all.
+				if (Date.now() - began > stable || (place.position > before && !form?.beats)) failures = 0
 				if (!closed) await pause(error)
 			}
 		} finally {

@@ -99,10 +99,21 @@ for (const name of ["chrome", "firefox"])
 			await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")))
 			await until(() => seen("GET", "/refused").length === 2)
 			assert.equal(seen("GET", "/get").length, 1)
-			// A network that came back, and a page from the back/forward cache: all may be cut.
+			// A network that came back, a page from the back/forward cache, one that was frozen,
+			// and one that is looked at and has heard nothing for long: all may be cut.
 			for (const [n, make] of [
 				[2, () => window.dispatchEvent(new Event("online"))],
 				[3, () => window.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }))],
+				[4, () => document.dispatchEvent(new Event("resume"))],
+				[
+					5,
+					() => {
+						const { now } = Date
+						Date.now = () => now() + 30_000
+						document.dispatchEvent(new Event("visibilitychange"))
+						Date.now = now
+					},
+				],
 			]) {
 				await page.evaluate(make)
 				await until(() => seen("GET", "/get").length === n && seen("GET", "/get")[n - 2].gone)
@@ -110,7 +121,7 @@ for (const name of ["chrome", "firefox"])
 				await page.waitForFunction((n) => window.got.get.length === n, { polling: 20 }, n)
 			}
 			await page.evaluate(() => window.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: false })))
-			assert.deepEqual([seen("GET", "/get").length, seen("POST", "/post").length], [3, 1])
+			assert.deepEqual([seen("GET", "/get").length, seen("POST", "/post").length], [5, 1])
 		})
 
 		test("what breaks off never ends well", { timeout }, async (t) => {

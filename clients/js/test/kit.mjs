@@ -38,9 +38,15 @@ export async function all(items) {
 	return { got }
 }
 
+const patience = 60_000 // for what must come: it is the test that failed if it is over
+
 /** until waits for a condition, which may take a while itself. */
 export async function until(condition) {
-	while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2))
+	const began = performance.now()
+	while (!(await condition())) {
+		if (performance.now() - began > patience) throw new Error(`this does not become true: ${condition}`)
+		await new Promise((resolve) => setTimeout(resolve, 2))
+	}
 }
 
 /**

@@ -141,6 +141,26 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 		await all.agree(pages)
 	})
 
+	// As where a browser stops a tab without a word.
+	test("a tab that does not answer is passed over, and misses nothing", { timeout }, async (t) => {
+		const { pages, ...all } = await tabs(t, 3)
+		const [leader, ...others] = pages
+		await all.publish(10)
+		await all.agree(pages)
+		await leader.evaluate(() => {
+			window.say = BroadcastChannel.prototype.postMessage
+			BroadcastChannel.prototype.postMessage = () => {}
+		})
+		await all.publish(10)
+		await others[0].bringToFront()
+		await others[0].evaluate(() => dispatchEvent(new Event("pageshow")))
+		await all.agree(others)
+		await leader.evaluate(() => (BroadcastChannel.prototype.postMessage = window.say))
+		await all.publish(10)
+		await all.agree(pages)
+		assert.equal(await leads(await all.leader(others)), 1)
+	})
+
 	test("all tabs are told of a refusal, and of the end", { timeout }, async (t) => {
 		const { server, pages, url } = await tabs(t, 2)
 		await fetch(url.replace("/events?topic=", "/streams/"), { method: "PUT", headers: { "content-type": "text/plain", "stream-closed": "true" } })

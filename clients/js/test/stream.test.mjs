@@ -326,6 +326,31 @@ test("the place is that of the item that is dealt with", async () => {
 	assert.equal(items.place.lastEventId, "3")
 })
 
+test("a download that gets on with each connection is none that fails", async (t) => {
+	const whole = "0123456789"
+	// Each answer breaks off after a byte that has been read.
+	let read = 0
+	const server = await scripted(t, async (q, r) => {
+		const from = +(/\d+/.exec(q.headers.range)?.[0] ?? 0)
+		r.writeHead(from ? 206 : 200, { etag: '"1"', "content-length": whole.length - from, ...(from && { "content-range": `bytes ${from}-9/10` }) })
+		r.write(whole[from])
+		await until(() => read > from)
+		r.destroy()
+	})
+	const got = []
+	const failed = []
+	try {
+		for await (const piece of stream(server.url, { as: "bytes", retry: 1, maxFailures: 2, onWait: (e) => failed.push(e) })) {
+			got.push(...piece)
+			read += piece.length
+		}
+	} catch (e) {
+		assert.fail(e)
+	}
+	assert.equal(String.fromCharCode(...got), whole)
+	assert.ok(failed.length >= 9)
+})
+
 test("it gives up after so many failures in a row", async (t) => {
 	const server = await scripted(t, status(502, {}, "bad"))
 	const waits = []
