@@ -25,21 +25,24 @@ const modulePath = "github.com/leat-dev/leat"
 // package may import what is on a lower line, and nothing on its own line or
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
-	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real"},
-	{"leat/server", "leat/server/h3", "leat/console"},
+	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
+	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/server/otel", "leat/console", "leat/internal/doctor"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},
 	{"leat/internal/live", "leat/internal/ingest", "leat/internal/socket", "leat/internal/subscription"},
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
-	{"leat/store", "leat/sse", "leat/internal/frame"},
+	{"leat/internal/tally"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/clients/js"},
 	{"leat"},
 }
 
 // sideways has the imports within one layer that are meant.
 var sideways = []rule{
 	{"leat/server/h3", []string{"leat/server"}, "HTTP/3 carries the handler that server builds"},
+	{"leat/server/metrics", []string{"leat/server"}, "what server counts, for Prometheus"},
+	{"leat/server/otel", []string{"leat/server"}, "what server does, for OpenTelemetry"},
 	{"leat/store/storetest", []string{"leat/store/memstore"}, "the suite dresses the memory store up as a foreign one"},
 }
 
@@ -54,6 +57,8 @@ type rule struct {
 var forbidden = []rule{
 	{"leat/sse", []string{"leat", "leat/**"},
 		"the text/event-stream codec is of use to people who have no Leat"},
+	{"leat/clients/js", []string{"leat"},
+		"it has a file for browsers, and nothing of Go"},
 	{"leat/client", []string{"leat/store"},
 		"a client speaks HTTP to any conforming server"},
 	{"leat/console", []string{"leat/**"},
@@ -78,6 +83,8 @@ var forbidden = []rule{
 		"a subscription says that there is something to read, and reads nothing"},
 	{"leat/internal/socket", []string{"leat/internal/ingest", "leat/internal/live", "leat/internal/journal", "leat/internal/render", "leat/store", "leat/sse"},
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
+	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
+		"a wire has bytes, and nothing that they mean"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
 }
@@ -87,13 +94,17 @@ var forbidden = []rule{
 var thirdParty = []rule{
 	{"leat/store/pebblestore", []string{"github.com/cockroachdb/pebble/v2"}, "one driver, one engine"},
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
+	{"leat/server/metrics", []string{"github.com/prometheus/client_golang"}, "who does without Prometheus does without its library: server has metrics as data"},
+	{"leat/server/otel", []string{"go.opentelemetry.io/otel"}, "who does without OpenTelemetry does without its library: server has an interface of its own"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
+	{"leat/cmd/leat", []string{"go.yaml.in/yaml/v4"}, "and so is the file that has them"},
+	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }
 
 // testModules may be imported by any test. Stages are tested over the durable
 // store on a file system in memory.
-var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs"}
+var testModules = []string{"github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/cockroachdb/pebble/v2/vfs", "github.com/coder/websocket"}
 
 func TestImports(t *testing.T) {
 	pkgs := loadPackages(t)

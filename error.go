@@ -127,6 +127,7 @@ const (
 	CodeOverloaded        Code = "overloaded"             // more waits to be stored than may: try again
 	CodeTooManyProducers  Code = "too_many_producers"     // the stream remembers as many producers as it may
 	CodeWebhookURL        Code = "webhook_url_rejected"   // a URL that webhooks are not sent to
+	CodeUnauthorized      Code = "unauthorized"           // this is for who runs the server
 	CodeTokenInvalid      Code = "token_invalid"          // no token of the subscription
 	CodeTokenExpired      Code = "token_expired"          // a token whose time is over
 	CodeFenced            Code = "fenced"                 // a worker whose wake is over
@@ -171,6 +172,7 @@ var statuses = map[Code]int{
 	CodeOverloaded:        429,
 	CodeTooManyProducers:  429,
 	CodeWebhookURL:        400,
+	CodeUnauthorized:      403,
 	CodeTokenInvalid:      401,
 	CodeTokenExpired:      401,
 	CodeFenced:            409,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // connect makes one connection and hands over what arrives on it. The
 // connection is closed when it returns.
-func (s *subscription) connect(ctx context.Context, yield func(Event) bool) ending {
+func (s *subscription) connect(ctx context.Context) ending {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if err := sendable(s.lastID); err != nil {
@@ -25,6 +26,7 @@ func (s *subscription) connect(ctx context.Context, yield func(Event) bool) endi
 		return ending{err: refusedAddress(s.url, err)}
 	}
 	w := newWatch(s.options.Stall, cancel)
+	s.asked = time.Now()
 	w.begin()
 	resp, err := s.sender.do(req)
 	w.end()
@@ -33,12 +35,21 @@ func (s *subscription) connect(ctx context.Context, yield func(Event) bool) endi
 	}
 	defer resp.Body.Close()
 	resp.Body = &watchedBody{resp.Body, w}
-	if end := accept(resp); end != nil {
+	form, end := s.accept(resp)
+	if end != nil {
 		return *end
 	}
-	s.connected = true
-	s.notify(Notice{Kind: Connected, LastEventID: s.lastID})
-	return s.read(ctx, resp.Body, yield)
+	if !s.connected || s.waited {
+		s.connected, s.waited = true, false
+		s.notify(Notice{Kind: Connected, LastEventID: s.lastID})
+	}
+	began, before := time.Now(), s.delivered
+	ended := s.read(ctx, resp.Body, form)
+	ended.accepted = true
+	// A server that ends each answer by itself, having sent something, is not
+	// in trouble.
+	ended.useful = time.Since(began) >= stable || ended.whole && s.delivered > before || ended.soon
+	return ended
 }
 
 // request makes the request for one attempt.
@@ -51,7 +62,7 @@ func (s *subscription) request(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", sse.MediaType)
+	req.Header.Set("Accept", s.options.Form.accept())
 	req.Header.Set("Cache-Control", "no-cache")
 	// The transport would ask for gzip, which holds events back.
 	req.Header.Set("Accept-Encoding", "identity")
@@ -61,27 +72,48 @@ func (s *subscription) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// accept returns how the attempt ended, if the answer is no event stream.
-func accept(resp *http.Response) *ending {
+// accept returns the form of the answer, or how the attempt ended if there is
+// nothing to read.
+func (s *subscription) accept(resp *http.Response) (Form, *ending) {
 	switch status := resp.StatusCode; {
-	case status == http.StatusOK && mediaType(resp.Header) == sse.MediaType:
-		return nil
 	case status == http.StatusOK:
-		e := leat.Errorf(CodeAnswer, "%s is no event stream: its content type is %q, not %s",
-			resp.Request.URL.Redacted(), resp.Header.Get("Content-Type"), sse.MediaType)
-		return &ending{err: e.With("status", status).Advise("Check the address.")}
+		form, err := s.options.Form.of(resp)
+		if err != nil {
+			return "", &ending{err: err}
+		}
+		return form, nil
 	case status == http.StatusNoContent:
-		return &ending{stop: true}
+		return "", &ending{stop: true}
 	case status == http.StatusTooManyRequests, status >= 500:
-		return &ending{err: readProblem(resp), again: true, after: retryAfter(resp.Header, time.Now())}
+		return "", &ending{err: readProblem(resp), again: true, after: retryAfter(resp.Header, time.Now())}
 	}
-	return &ending{err: readProblem(resp)}
+	return "", &ending{err: readProblem(resp)}
 }
 
-// read hands over the events of a stream until it ends.
-func (s *subscription) read(ctx context.Context, body io.Reader, yield func(Event) bool) ending {
-	began, delivered := time.Now(), 0
-	useful := func() bool { return time.Since(began) >= stable }
+// read hands over what a response has until it ends.
+func (s *subscription) read(ctx context.Context, body io.Reader, form Form) ending {
+	if form == FormEvents {
+		s.resumes = true
+		return s.readEvents(ctx, body)
+	}
+	t := newTexts(body, s.options.MaxEventBytes)
+	if form == FormAny {
+		var err error
+		if form, err = t.guess(); err != nil {
+			return s.broken(ctx, err)
+		}
+	}
+	switch form {
+	case FormPoll:
+		return s.readPoll(ctx, t)
+	case FormArray:
+		return s.readArray(ctx, t)
+	}
+	return s.readTexts(ctx, t, form)
+}
+
+// readEvents hands over the events of a stream until it ends.
+func (s *subscription) readEvents(ctx context.Context, body io.Reader) ending {
 	dec := sse.NewDecoder(body, &sse.Options{
 		MaxEventBytes: s.options.MaxEventBytes,
 		LastEventID:   s.lastID,
@@ -94,29 +126,28 @@ func (s *subscription) read(ctx context.Context, body io.Reader, yield func(Even
 		}
 		if err != nil {
 			s.lastID = dec.LastEventID()
-			end := s.broken(ctx, err)
-			end.useful = useful()
-			return end
+			return s.broken(ctx, err)
 		}
 		s.lastID = ev.ID
 		if isCursor(&ev) {
 			s.notify(Notice{Kind: Moved, LastEventID: s.lastID})
 			continue
 		}
-		delivered++
-		if !yield(newEvent(&ev)) {
+		if !s.deliver(newEvent(&ev)) {
 			return ending{stop: true}
 		}
 	}
 	// A block without data may have moved the id since the last event.
 	s.lastID = dec.LastEventID()
-	// A server that ends each answer by itself, having sent something, is not
-	// in trouble.
-	return ending{
-		err:    leat.Errorf(leat.CodeUnavailable, "the server ended the stream"),
-		again:  true,
-		useful: delivered > 0 || useful(),
+	if dec.Pending() {
+		return ending{err: leat.Errorf(CodeTruncated, "the response ended in the middle of an event"), again: true}
 	}
+	return ended()
+}
+
+// ended is the ending of a response that is whole.
+func ended() ending {
+	return ending{err: leat.Errorf(leat.CodeUnavailable, "the server ended the stream"), again: true, whole: true}
 }
 
 // broken is the ending of a connection that failed.
@@ -126,15 +157,23 @@ func (s *subscription) broken(ctx context.Context, err error) ending {
 	switch {
 	case errors.As(err, &own):
 		return ending{err: own.err}
-	case errors.As(err, &large):
+	case errors.As(err, &large), err == errTextTooLarge:
 		// Another connection would meet the same event again.
-		e := leat.Errorf(leat.CodeTooLarge, "the event after %q is larger than the limit of %d bytes: %w", s.lastID, large.Limit, err)
+		e := leat.Errorf(leat.CodeTooLarge, "what comes after %s is larger than the limit of %d bytes: %w", s.place(), s.options.MaxEventBytes, err)
 		return ending{err: e.Advise("Raise SubscribeOptions.MaxEventBytes.")}
 	case ctx.Err() != nil:
 		cause := context.Cause(ctx)
 		return ending{err: cause, again: true, silent: errors.Is(cause, errStalled)}
 	}
-	return ending{err: unreachable(s.url, err), again: true}
+	return ending{err: unreachable(s.url, err), again: true, unsent: unsent(err)}
+}
+
+// place is where the subscription stands, in words.
+func (s *subscription) place() string {
+	if s.lastID != "" {
+		return fmt.Sprintf("the event %q", s.lastID)
+	}
+	return fmt.Sprintf("%d events", s.delivered)
 }
 
 // errStalled is the cause of a stall, for those who ask how it ended.

@@ -28,16 +28,21 @@ type Query struct {
 	Heartbeat time.Duration
 
 	// Envelope asks for events whose data is an envelope, with topic, key
-	// and time: see [Event.Envelope].
+	// and time: see [Event.Envelope]. With FormLines and FormPoll they are that
+	// without being asked for.
 	Envelope bool
+
+	// Wait is how long a poll (FormPoll) waits for something: up to 5 min. 0
+	// means the server's default of 30 s, less than 0 not at all.
+	Wait time.Duration
 
 	// FailOnGap asks for an error with code leat.CodeGap instead of an
 	// Event with a Gap, when records are missing at the start.
 	FailOnGap bool
 }
 
-// values returns the query parameters.
-func (q *Query) values() url.Values {
+// values returns the query parameters of a subscription in a form.
+func (q *Query) values(form Form) url.Values {
 	v := url.Values{"topic": q.Topics}
 	if q.From != "" {
 		v.Set("from", q.From)
@@ -45,7 +50,10 @@ func (q *Query) values() url.Values {
 	if q.Heartbeat > 0 {
 		v.Set("heartbeat", q.Heartbeat.String())
 	}
-	if q.Envelope {
+	switch {
+	case form == FormPoll && q.Wait != 0:
+		v.Set("wait", max(q.Wait, 0).String())
+	case q.Envelope && form != FormLines && form != FormPoll:
 		v.Set("envelope", "1")
 	}
 	if q.FailOnGap {
@@ -55,10 +63,10 @@ func (q *Query) values() url.Values {
 }
 
 // Subscribe returns what the server has for q, like the function [Subscribe],
-// for which it makes the URL. HTTP, Header and Prepare are those of c where o
-// has none.
+// for which it makes the URL. The form may be FormEvents, FormLines or FormPoll.
+// HTTP, Header and Prepare are those of c where o has none.
 func (c *Client) Subscribe(ctx context.Context, q Query, o SubscribeOptions) iter.Seq2[Event, error] {
-	target, err := c.endpoint("events", q.values())
+	target, err := c.endpoint("events", q.values(o.Form))
 	if err == nil && len(q.Topics) == 0 {
 		err = leat.Errorf(leat.CodeNoTopic, "no topic is named").Advise("Name one or more topics or patterns.")
 	}
@@ -74,7 +82,11 @@ func (c *Client) Subscribe(ctx context.Context, q Query, o SubscribeOptions) ite
 	if o.Prepare == nil {
 		o.Prepare = c.Prepare
 	}
-	if o.Stall == 0 && q.Heartbeat > 0 {
+	switch {
+	case o.Stall != 0:
+	case o.Form == FormPoll && q.Wait > 0:
+		o.Stall = q.Wait + 15*time.Second
+	case q.Heartbeat > 0:
 		o.Stall = 3 * q.Heartbeat
 	}
 	return Subscribe(ctx, target, o)

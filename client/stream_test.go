@@ -178,7 +178,7 @@ func TestMethodAndBody(t *testing.T) {
 		s := &script{steps: []http.HandlerFunc{
 			status(307, "Location", "/elsewhere"), stream("id: 1\ndata: x\n\n"), status(204),
 		}}
-		o := SubscribeOptions{Method: "POST", Body: []byte("ask"), Header: http.Header{"Content-Type": {"text/plain"}}}
+		o := SubscribeOptions{Repeat: true, Method: "POST", Body: []byte("ask"), Header: http.Header{"Content-Type": {"text/plain"}}}
 		if _, err := collect(t.Context(), newFakeServer(t, s), o, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func collect(ctx context.Context, f *fakeServer, o SubscribeOptions, n int) (eve
 	return events, nil
 }
 
-func texts(events []Event) string {
+func idsAndData(events []Event) string {
 	var b strings.Builder
 	for _, e := range events {
 		fmt.Fprintf(&b, "%s:%s ", e.ID, e.Data)
@@ -91,7 +91,7 @@ func TestReconnects(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{steps: append(tc.steps, hang("id: 2\ndata: two\n\n"))}
 				events, err := collect(t.Context(), newFakeServer(t, s), SubscribeOptions{}, 2)
-				if got := texts(events); err != nil || got != "1:one 2:two" {
+				if got := idsAndData(events); err != nil || got != "1:one 2:two" {
 					t.Fatalf("got %s, %v", got, err)
 				}
 				if id := s.header(1, "Last-Event-ID"); id != "1" {
@@ -297,6 +297,9 @@ func TestFinalAnswers(t *testing.T) {
 				}
 				if got := leat.AsError(err).Fields["status"]; got != tc.status {
 					t.Errorf("status %v", got)
+				}
+				if got := leat.AsError(err).Fields["body"]; name == "plain text" && got != "go away\nplease\n" {
+					t.Errorf("body %q", got)
 				}
 			})
 		})

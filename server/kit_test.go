@@ -52,8 +52,8 @@ func overProtocols(t *testing.T, o server.Options, test func(t *testing.T, s *se
 	}
 }
 
-// start runs a server on a free port until the test ends.
-func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
+// start runs a server on a free port until the test ends, behind what wraps it.
+func start(t testing.TB, o server.Options, set func(*http.Protocols), wraps ...func(http.Handler) http.Handler) *service {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -66,7 +66,11 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hs := &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), 0)}
+	handler := http.Handler(srv)
+	for _, wrap := range wraps {
+		handler = wrap(handler)
+	}
+	hs := &http.Server{Handler: handler, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), 0)}
 	if o.Loops >= 0 {
 		hs.ConnContext = srv.ConnContext
 	}
@@ -74,7 +78,7 @@ func start(t testing.TB, o server.Options, set func(*http.Protocols)) *service {
 	hs.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan struct{})
 	// Ended by hs.Close; the clean-up waits for it.
-	go func() { defer close(served); hs.Serve(ln) }()
+	go func() { defer close(served); hs.Serve(srv.Listener(ln)) }()
 	transport := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 100}
 	set(transport.Protocols)
 	t.Cleanup(func() {

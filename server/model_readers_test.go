@@ -175,9 +175,13 @@ func (x *listener) renew() {
 
 // ask sends one request and reads the answer.
 func (x *listener) ask(l *life) {
+	if x.r.IntN(6) == 0 && x.canAskHere() {
+		x.askHere(l)
+		return
+	}
 	target := l.target.Load()
-	form := []string{"sse", "sse", "envelope", "ndjson", "ndjson", "json"}[x.r.IntN(6)]
-	if x.single && (form == "json" || form == "envelope") {
+	form := []string{"sse", "sse", "envelope", "ndjson", "ndjson", "json", "websocket"}[x.r.IntN(7)]
+	if x.single && (form == "json" || form == "envelope" || form == "websocket") {
 		form = "ndjson"
 	}
 	q := url.Values{"topic": x.names}
@@ -192,6 +196,7 @@ func (x *listener) ask(l *life) {
 	case "json":
 		q.Set("as", "json")
 		q.Set("wait", fmt.Sprint(x.r.IntN(30), "ms"))
+	case "websocket":
 	default:
 		q.Set("as", form)
 	}
@@ -209,7 +214,7 @@ func (x *listener) ask(l *life) {
 	default:
 		req.Header.Set("Last-Event-ID", x.cursor)
 	}
-	if x.r.IntN(10) == 0 {
+	if x.r.IntN(10) == 0 && form != "websocket" { // whose client keeps too little of an error
 		q.Set("gap", "error")
 	}
 	req.URL.RawQuery = q.Encode()
@@ -222,7 +227,7 @@ func (x *listener) ask(l *life) {
 	}
 	s.to = target
 	x.segments = append(x.segments, s)
-	resp, err := l.clients[x.r.IntN(len(l.clients))].Do(req)
+	resp, err := l.send(req, form, l.clients[x.r.IntN(len(l.clients))])
 	if err != nil || l.dead.Load() {
 		if err == nil {
 			resp.Body.Close()
@@ -247,6 +252,26 @@ func (x *listener) ask(l *life) {
 	}
 	s.to, s.over = l.target.Load(), x.w.truth.tick()
 	x.goOn(l, s)
+}
+
+// send sends a request. A WebSocket is a response whose body has its messages; one that
+// is closed before the first of them says, as 204 does, that there is nothing to come.
+func (l *life) send(req *http.Request, form string, client *http.Client) (*http.Response, error) {
+	if form != "websocket" {
+		return client.Do(req)
+	}
+	ws, resp, err := dial(req.Context(), l.websockets, req.URL.String(), req.Header)
+	switch {
+	case ws == nil && resp != nil:
+		return resp, nil
+	case err != nil:
+		return nil, err
+	}
+	resp.StatusCode, resp.Body = http.StatusOK, ws
+	if _, err := ws.Read(nil); errors.Is(err, io.EOF) {
+		resp.StatusCode = http.StatusNoContent
+	}
+	return resp, nil
 }
 
 // goOn decides what comes after an answer.
@@ -323,7 +348,7 @@ func (x *listener) read(s *segment, body io.Reader) {
 	switch s.form {
 	case "json":
 		err = x.readPoll(s, body)
-	case "ndjson":
+	case "ndjson", "websocket":
 		err = x.readLines(s, body)
 	default:
 		err = x.readEvents(s, body)
@@ -394,7 +419,7 @@ func (x *listener) readLines(s *segment, body io.Reader) error {
 		if err != nil {
 			return err // and what was begun does not count
 		}
-		if line == "\n" {
+		if line == "\n" || line == "{}\n" { // a sign of life
 			continue
 		}
 		env := new(envelope)

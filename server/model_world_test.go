@@ -54,23 +54,25 @@ type world struct {
 
 // A life is one server over the store, from its opening to its end.
 type life struct {
-	n        int
-	url      string
-	srv      *server.Server
-	hs       *http.Server
-	st       *witness
-	clients  []*http.Client // one for each version of HTTP
-	ops      atomic.Int64   // that are to be done before it ends
-	answers  atomic.Int64   // that readers are to get before it ends
-	once     sync.Once
-	draining chan struct{}          // closed when writers have stopped, and readers are to come to the end
-	quit     atomic.Bool            // writers stop
-	dead     atomic.Bool            // nothing counts any more that comes from here
-	ending   atomic.Int64           // the tick from which readers may be sent away
-	target   atomic.Pointer[target] // readers that have come so far have done all there is to do
-	enough   chan struct{}          // closed after as many ops as the life is to have
-	stopped  chan struct{}          // closed when connections are cut
-	served   chan struct{}
+	n       int
+	url     string
+	srv     *server.Server
+	hs      *http.Server
+	st      *witness
+	clients []*http.Client // one for each version of HTTP
+
+	websockets *http.Client // of those, which can open one
+	ops        atomic.Int64 // that are to be done before it ends
+	answers    atomic.Int64 // that readers are to get before it ends
+	once       sync.Once
+	draining   chan struct{}          // closed when writers have stopped, and readers are to come to the end
+	quit       atomic.Bool            // writers stop
+	dead       atomic.Bool            // nothing counts any more that comes from here
+	ending     atomic.Int64           // the tick from which readers may be sent away
+	target     atomic.Pointer[target] // readers that have come so far have done all there is to do
+	enough     chan struct{}          // closed after as many ops as the life is to have
+	stopped    chan struct{}          // closed when connections are cut
+	served     chan struct{}
 }
 
 // enoughIf ends the wait of write when both counts are done.
@@ -189,10 +191,13 @@ func (w *world) begin(st store.Store) *life {
 	l.hs.Protocols.SetHTTP1(true)
 	l.hs.Protocols.SetUnencryptedHTTP2(true)
 	go func() { defer close(l.served); l.hs.Serve(ln) }() // ended by hs.Close in end
-	for _, set := range protocols {
+	for name, set := range protocols {
 		tp := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 100}
 		set(tp.Protocols)
 		l.clients = append(l.clients, &http.Client{Transport: tp})
+		if name == "HTTP/1.1" {
+			l.websockets = l.clients[len(l.clients)-1]
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,6 +7,12 @@
 //	...
 //	http.ListenAndServe("127.0.0.1:8080", srv)
 //
+// The program itself uses Server.Publish and Server.Subscribe, with no HTTP between.
+// Server.Metrics has what was counted; package server/metrics shows it to Prometheus.
+//
+// A Server works inside of a mux, with http.StripPrefix under a prefix, and behind
+// middleware whose http.ResponseWriter has a method Unwrap, or Flush.
+//
 // An http.Server that serves it must have no WriteTimeout, which would end
 // every stream after that time: each write has a deadline of its own.
 package server
@@ -30,8 +36,11 @@ import (
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/surface/api"
 	"github.com/leat-dev/leat/internal/surface/events"
 	"github.com/leat-dev/leat/internal/surface/streams"
+	"github.com/leat-dev/leat/internal/tally"
+	"github.com/leat-dev/leat/internal/wire"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -118,7 +127,8 @@ type Options struct {
 
 	// MaxSubscribers is the largest number of readers; those above it are
 	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
-	// and a store that finds none left takes no more writes: leave it some.
+	// and a store that finds none left takes no more writes: leave it some. Those of
+	// Server.Subscribe count, and are never sent away.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in
@@ -170,9 +180,35 @@ type Options struct {
 	// seconds. Negative: 10 minutes, the longest lease.
 	WebhookTimeout time.Duration
 
+	// Metrics, if it is not nil, is called once, by New, for the handler that answers
+	// GET /metrics: metrics.Handler of package server/metrics, or one that writes
+	// Server.Metrics in another way. nil: there is no such path.
+	Metrics func(*Server) http.Handler
+
+	// TurnedAway, if it is not nil, returns how many connections the program has turned
+	// away before the Server saw them, by reason: Metrics.TurnedAway has them too.
+	TurnedAway func() map[string]int64
+
+	// Tracer follows what is published and who subscribes. nil: nobody does.
+	Tracer Tracer
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
+
+	// Version is what /api says of the program that this is. It may be empty.
+	Version string
+
+	// APIToken is what requests to /api have to have, as a bearer token: that is the
+	// surface for who runs the server. Empty: they have to come from a program on this
+	// machine, or from a page of the server that is open there.
+	APIToken string
+
+	// Lab has /api show each byte on the wire, and lets it cut and stall connections:
+	// for learning, not for a server that matters. It is for the connections of
+	// Server.Listener, none of which is taken over. Pages of all loopback names, such as
+	// http://1.localhost:8080, may use the server then.
+	Lab bool
 
 	now func() time.Time // for tests: the clock of the journal; nil: time.Now
 }
@@ -205,11 +241,17 @@ type Server struct {
 	guard   *surface.Guard
 	events  *events.Surface
 	streams *streams.Surface
+	api     *api.Surface
 	journal *journal.Journal
 	live    *live.Live
 	writer  *socket.Writer
-	loops   *socket.Loops         // nil if there are none
+	loops   *socket.Loops // nil if there are none
+	cache   *render.Cache
+	host    *session.Host
+	refused *tally.Names          // publishes, by the code of the error
+	metrics http.Handler          // nil if there is none
 	subs    *subscription.Manager // nil if there are none
+	wire    *wire.Recorder        // nil if there is no lab
 
 	stopped chan struct{} // closed when Shutdown has ended everything
 
@@ -226,7 +268,7 @@ func New(o Options) (*Server, error) {
 	}
 	o.setDefaults()
 	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
-	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts})
+	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts, Neighbours: o.Lab})
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +282,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.journal = journal.New(o.Store, jo)
-	s.live = live.New(o.Store, render.NewCache(o.TailMemory), live.Options{Slow: slow, Logger: o.Logger})
+	s.cache = render.NewCache(o.TailMemory)
+	s.live = live.New(o.Store, s.cache, live.Options{Slow: slow, Logger: o.Logger})
 	s.writer = socket.NewWriter(socket.Options{StallTimeout: o.StallTimeout})
 	if o.Loops >= 0 {
 		// Where there are none, the http.Server serves every reader.
@@ -262,24 +305,38 @@ func New(o Options) (*Server, error) {
 			return nil, leat.Errorf(leat.CodeInternal, "the subscriptions cannot be read: %w", err)
 		}
 	}
-	host := session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
+	s.refused = new(tally.Names)
+	s.host = session.NewHost(session.Options{Live: s.live, Writer: s.writer, Loops: s.loops, Logger: o.Logger, MaxSubscribers: o.MaxSubscribers})
 	s.events = events.New(events.Options{
-		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Journal: s.journal, Host: s.host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Refused: s.refused,
 	})
 	s.streams = streams.New(streams.Options{
-		Journal: s.journal, Host: host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Journal: s.journal, Host: s.host, Logger: o.Logger, Heartbeat: o.Heartbeat, BodyTimeout: o.BodyTimeout,
+		Refused:         s.refused,
 		LongPollTimeout: o.LongPollTimeout, SSECloseAfter: o.SSECloseAfter, ReadChunk: o.ReadChunk, NoAlias: o.NoV1,
 		Subscriptions: s.subs,
 	})
+	if o.Lab {
+		s.wire = wire.NewRecorder(time.Now)
+	}
+	s.api = api.New(api.Options{
+		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
+	})
+	if o.Metrics != nil {
+		s.metrics = o.Metrics(s)
+	}
 	return s, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests++
-	s.mu.Unlock()
+	s.requestBegins()
 	defer s.requestDone()
+	if s.o.Tracer != nil {
+		s.serveTraced(w, r)
+		return
+	}
 	if !s.guard.Admit(w, r) {
 		return
 	}
@@ -309,6 +366,9 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
 	ctx = journal.WithPublisher(ctx)
+	if s.wire != nil {
+		return surface.WithConn(ctx, c)
+	}
 	if s.loops == nil {
 		return ctx
 	}
@@ -318,6 +378,13 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	// of goroutines and holes in the heap, is as much as their readers need.
 	runtime.Gosched()
 	return surface.WithConn(ctx, c)
+}
+
+// requestBegins notes a request, for which Shutdown is to wait.
+func (s *Server) requestBegins() {
+	s.mu.Lock()
+	s.requests++
+	s.mu.Unlock()
 }
 
 func (s *Server) requestDone() {
@@ -348,12 +415,21 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 	switch {
 	case r.URL.Path == "/healthz":
 		s.healthz(w, r)
+	case r.URL.Path == "/metrics" && s.metrics != nil:
+		if readOnly(w, r, s.o.Logger) {
+			s.metrics.ServeHTTP(w, r)
+		}
 	case err != nil && isStream:
 		s.streams.TurnAway(w, r, err)
 	case err != nil && r.URL.Path == "/events" && r.Method == http.MethodGet:
 		s.events.TurnAway(w, r, err)
 	case err != nil:
-		surface.WriteError(w, r, s.o.Logger, err)
+		code := surface.WriteError(w, r, s.o.Logger, err)
+		if r.URL.Path == "/events" && r.Method == http.MethodPost {
+			s.refused.Add(string(code))
+		}
+	case api.Has(r.URL.Path):
+		s.api.Answer(w, r)
 	case isStream:
 		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":
@@ -389,6 +465,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	defer close(s.stopped)
+	if s.wire != nil {
+		s.wire.Close()
+	}
 	s.writer.Shutdown(s.o.Drain)
 	left := s.shutLoops()
 	var err error

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -264,6 +265,24 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 	if got := read("heartbeat=comment", len(head)+6); !strings.HasSuffix(got, "data: \n\n:\n\n:\n\n") {
 		t.Errorf("heartbeat=comment: %q", got)
 	}
+}
+
+// A reader may choose its reconnection time, within bounds.
+func TestRetryIsChosen(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		for asked, want := range map[string]string{"100ms": "100", "5m": "300000", "1500ms": "1500"} {
+			resp := s.do("GET", "/events?topic=a&retry="+asked, "")
+			if got := readLines(t, bufio.NewReader(resp.Body), 2); got != ": leat\nretry: "+want+"\n" {
+				t.Errorf("retry=%s: %q", asked, got)
+			}
+			resp.Body.Close()
+		}
+		for _, asked := range []string{"99ms", "5m1s", "-1s", "2"} {
+			if resp := s.do("GET", "/events?topic=a&retry="+asked, ""); resp.StatusCode != 400 {
+				t.Errorf("retry=%s: status %d", asked, resp.StatusCode)
+			}
+		}
+	})
 }
 
 // "retry: (1 to 3 s, different for each connection)"

@@ -8,62 +8,75 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/console"
 	"github.com/leat-dev/leat/server"
+	"github.com/leat-dev/leat/server/metrics"
 	"github.com/leat-dev/leat/store"
 )
 
 type serveCmd struct {
-	Listen string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
+	settings settings      `kong:"-"`
+	refused  *atomic.Int64 `kong:"-"` // connections, for want of descriptors
 
-	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble"`
-	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" placeholder:"DIR"`
-	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk"`
+	Listen     string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
+	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
+	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
+	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
 
-	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none"`
-	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none"`
+	Config      string `help:"File in YAML that has the names of these flags as keys." placeholder:"FILE" group:"Basics"`
+	PrintConfig bool   `help:"Print what is in force, as such a file, with where each value is from, and end." group:"Basics"`
 
-	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s"`
-	SSECloseAfter   time.Duration `name:"sse-close-after" help:"How long an event stream of that protocol lasts, about, for caches before the server: 60s. 0: to the end of its stream." default:"0s"`
-	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE"`
-	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them."`
+	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none" group:"Who may use it"`
+	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none" group:"Who may use it"`
 
-	Subscriptions          bool          `help:"Serve subscriptions of that protocol, with webhooks: whoever may make one can have this server send requests, to public hosts and to this machine."`
-	WebhookHost            []string      `help:"Host, without port, to which webhooks may go whatever its address, with or without TLS. May be repeated." placeholder:"HOST" sep:"none"`
-	WebhookTimeout         time.Duration `help:"How long a receiver of webhooks may take to answer." default:"30s"`
-	MaxSubscriptions       int           `help:"Most subscriptions. 0: no limit." default:"10000" placeholder:"N"`
-	MaxSubscriptionStreams int           `help:"Most streams that a subscription may be linked to. 0: no limit." default:"10000" placeholder:"N"`
+	APIToken string `name:"api-token" help:"Token that requests to /api have to have, which is for who runs the server. Without one they have to come from this machine." placeholder:"TOKEN" group:"Who may use it"`
+	Lab      bool   `help:"Let the page at / show each byte on the wire, cut connections and stall them. Every reader costs more then: it is for learning." group:"Who may use it"`
 
-	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s"`
-	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s"`
-	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none"`
-	BodyTimeout    time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s"`
-	KeyWindow      time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m"`
-	ProducerWindow age           `help:"How long a stream remembers a producer that sends nothing, such as 12h or 7d. 0: for as long as the stream is there." default:"7d"`
-	Drain          time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s"`
+	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d" group:"What is kept"`
+	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none" group:"What is kept"`
+	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE" group:"What is kept"`
+	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" group:"What is kept"`
 
-	TopicAge age             `help:"How long records of topics are kept, such as 12h or 7d. 0: for ever." default:"7d"`
-	Retain   []retentionRule `help:"What is kept of the streams that match a pattern, such as 'logs/**=records:1000,bytes:10MiB,age:1d'. May be repeated; the first that matches counts." placeholder:"PATTERN=BOUNDS" sep:"none"`
-	MaxStore *byteSize       `help:"Most that the store is to hold: above, the oldest records of topics are removed. 0: no bound. [default: 10GiB on disk, 1GiB in memory]" placeholder:"SIZE"`
-	MinFree  byteSize        `help:"Space to leave free on the disk: below, publishes are refused with 507." default:"256MiB" placeholder:"SIZE"`
+	Heartbeat      time.Duration `help:"Longest silence of a stream whose reader does not choose." default:"15s" group:"Readers"`
+	StallTimeout   time.Duration `help:"How long a reader may take nothing before it is cut. Below 0: for ever." default:"60s" group:"Readers"`
+	Slow           []slowRule    `help:"What becomes of readers that fall behind, by the pattern of their topics: 'prices/*=skip:1000' goes on with what is new beyond 1000 records and tells, 'logs/**=disconnect:64MiB' has them come back, and 'a=never' nothing. May be repeated; the first that matches a topic counts. Without a rule none is too slow." placeholder:"PATTERN=WHAT" sep:"none" group:"Readers"`
+	MaxSubscribers int           `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N" group:"Readers"`
+	TailMemory     byteSize      `help:"Memory for records that are being sent." default:"64MiB" group:"Readers"`
 
-	MaxRecord      byteSize      `help:"Size of the largest record." default:"1MiB" placeholder:"SIZE"`
-	MaxForkDepth   int           `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" placeholder:"N"`
-	MaxSubscribers int           `help:"Most readers at a time. 0: as many as there are descriptors for." default:"0" placeholder:"N"`
-	MaxProducers   int           `help:"Most producers that a stream remembers. 0: no limit." default:"100000" placeholder:"N"`
-	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" placeholder:"SIZE"`
-	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms"`
-	TailMemory     byteSize      `help:"Memory for records that are being sent." default:"64MiB" placeholder:"SIZE"`
+	MaxRecord      byteSize      `help:"Size of the largest record." default:"1MiB" group:"Publishers"`
+	BodyTimeout    time.Duration `help:"How long a record may take to arrive. Below 0: for ever." default:"30s" group:"Publishers"`
+	KeyWindow      time.Duration `help:"How long the key of a record is remembered. Below 0: not at all." default:"5m" group:"Publishers"`
+	ProducerWindow age           `help:"How long a stream remembers a producer that sends nothing, such as 12h or 7d. 0: for as long as the stream is there." default:"7d" group:"Publishers"`
+	MaxProducers   int           `help:"Most producers that a stream remembers. 0: no limit." default:"100000" group:"Publishers"`
+	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" group:"Publishers"`
+	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms" group:"Publishers"`
+
+	Drain time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s" group:"Stopping"`
+
+	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s" group:"Durable Streams protocol"`
+	SSECloseAfter   time.Duration `name:"sse-close-after" help:"How long an event stream of that protocol lasts, about, for caches before the server: 60s. 0: to the end of its stream." default:"0s" group:"Durable Streams protocol"`
+	ReadChunk       byteSize      `help:"How much one answer to an offset= has, about; at most 16MiB, 0: all there is. Caches like a bound, but there are clients that take the first answer for all." default:"0" placeholder:"SIZE" group:"Durable Streams protocol"`
+	NoV1            bool          `name:"no-v1" help:"Serve streams at /streams/ only, and not at /v1/stream/, where tools of the Durable Streams protocol look for them." group:"Durable Streams protocol"`
+	MaxForkDepth    int           `help:"How many sources a fork may have behind each other. Below 0: no limit." default:"64" group:"Durable Streams protocol"`
+
+	Subscriptions          bool          `help:"Serve subscriptions of that protocol, with webhooks: whoever may make one can have this server send requests, to public hosts and to this machine." group:"Webhooks and workers"`
+	WebhookHost            []string      `help:"Host, without port, to which webhooks may go whatever its address, with or without TLS. May be repeated." placeholder:"HOST" sep:"none" group:"Webhooks and workers"`
+	WebhookTimeout         time.Duration `help:"How long a receiver of webhooks may take to answer." default:"30s" group:"Webhooks and workers"`
+	MaxSubscriptions       int           `help:"Most subscriptions. 0: no limit." default:"10000" group:"Webhooks and workers"`
+	MaxSubscriptionStreams int           `help:"Most streams that a subscription may be linked to. 0: no limit." default:"10000" group:"Webhooks and workers"`
 }
 
 // Help is shown below the flags.
 func (serveCmd) Help() string {
 	return `Needs no configuration. The first line on stdout is the URL, once requests are taken, so that scripts can wait for it and use --listen 127.0.0.1:0. What else there is to know goes to stderr.
 
-SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.`
+SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.
+
+What is not on the command line may be in the environment (--max-record is LEAT_MAX_RECORD; several values of a flag that may be repeated are lines) or in the file that --config names.`
 }
 
 // stopLimit bounds a graceful stop: publishes that are still under way then
@@ -72,8 +85,16 @@ const stopLimit = 15 * time.Second
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, std *streams) error {
-	if c.Store == "memory" && c.Durability != "disk" {
-		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	if err := c.check(); err != nil {
+		return err
+	}
+	for _, odd := range c.settings.odd {
+		std.note("%s", odd)
+	}
+	if c.PrintConfig {
+		most := byteSize(c.maxStore())
+		c.MaxStore = &most
+		return c.settings.print(std.out)
 	}
 	logger := slog.New(slog.NewTextHandler(std.err, nil))
 	// The address comes first: if it is taken, nothing has been made on disk.
@@ -82,6 +103,7 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer ln.Close()
+	c.refused = new(atomic.Int64)
 	d := shareDescriptors(descriptorLimit())
 	d.warn(std, c.MaxSubscribers)
 	c.MaxSubscribers = d.maxSubscribers(c.MaxSubscribers)
@@ -89,11 +111,19 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, std, d.guard(ln, logger), st, logger)
+	err = c.serve(ctx, std, d.guard(ln, logger, c.refused), st, logger)
 	if cerr := st.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}
 	return err
+}
+
+// check finds flags that do not go together.
+func (c *serveCmd) check() error {
+	if c.Store == "memory" && c.Durability != "disk" {
+		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	}
+	return nil
 }
 
 // serve runs until ctx ends, or the listener fails.
@@ -106,7 +136,7 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.
-	go func() { failed <- hs.Serve(ln) }()
+	go func() { failed <- hs.Serve(srv.Listener(ln)) }()
 	tidying, stopTidying := context.WithCancel(ctx)
 	var tidy sync.WaitGroup
 	// Owned by serve, which ends and joins it.
@@ -144,16 +174,21 @@ func stop(std *streams, srv *server.Server, hs *http.Server) error {
 // options are those of the server.
 func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
-		Store: st, Logger: logger,
+		Store: st, Logger: logger, Metrics: metrics.Handler, TurnedAway: c.turnedAway,
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost,
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, Version: version(), APIToken: c.APIToken, Lab: c.Lab,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
+}
+
+// turnedAway is what the metrics have beside what the server itself turns away.
+func (c *serveCmd) turnedAway() map[string]int64 {
+	return map[string]int64{"descriptors": c.refused.Load()}
 }
 
 // orNone returns what means no limit to an option, for 0.
@@ -187,6 +222,9 @@ func (c *serveCmd) announce(std *streams, addr net.Addr, class store.Class) {
   watch       curl -N '%s/events?topic=hello'
   publish     curl -d 'it works' '%s/events?topic=hello'
 `, version(), url, kept, class, durability[class], c.retention(), url, url, url)
+	if c.Lab {
+		std.note("the lab is open: whoever may use /api sees all that goes over connections, and cuts them")
+	}
 	if !isLoopback(addr) {
 		std.note("WARNING: %s can be reached from other machines and there is no authentication yet: whoever reaches it can read and publish everything", addr)
 	}

@@ -155,6 +155,7 @@ type Ranges struct {
 
 	frames   []Frame
 	skip     int  // bytes of the first frame that were sent before
+	size     int  // bytes of the frames, without these
 	borrowed bool // some pages are, and r is a user of these
 }
 
@@ -176,7 +177,7 @@ func (r *Ranges) Reset() {
 	}
 	clear(r.Bytes)
 	clear(r.frames)
-	r.Bytes, r.frames, r.skip = r.Bytes[:0], r.frames[:0], 0
+	r.Bytes, r.frames, r.skip, r.size = r.Bytes[:0], r.frames[:0], 0, 0
 }
 
 // Len returns the number of bytes.
@@ -222,6 +223,7 @@ func (r *Ranges) Fill(frames []Frame, skip, max int) bool {
 			r.Bytes = append(r.Bytes, memory[start:end:end])
 		}
 	}
+	r.size = size
 	return len(r.frames) > 0
 }
 
@@ -249,4 +251,18 @@ func (r *Ranges) Written(n int) (last, next uint64, sent int) {
 		last = f.Seq
 	}
 	return last, 0, 0
+}
+
+// Whole returns how many frames are sent whole once n bytes of r are.
+func (r *Ranges) Whole(n int) int {
+	if n == r.size {
+		return len(r.frames)
+	}
+	n += r.skip
+	for i, f := range r.frames {
+		if n -= f.Len(); n < 0 {
+			return i
+		}
+	}
+	return len(r.frames)
 }

@@ -130,6 +130,31 @@ func TestResetDropsReferences(t *testing.T) {
 	}
 }
 
+// Whole counts the frames whose last byte is sent, wherever a write ends.
+func TestWholeAtEveryCut(t *testing.T) {
+	frames, first, _ := pages()
+	frames = append([]Frame{frames[0], first.Frame(2, 3, 0)}, frames[1:]...) // one without bytes too
+	for skip := range 3 {
+		var r Ranges
+		r.Fill(frames, skip, 100)
+		for n := range r.Len() + 1 {
+			want, end := 0, -skip
+			for _, f := range frames {
+				if end += f.Len(); end <= n {
+					want++
+				}
+			}
+			if got := r.Whole(n); got != want {
+				t.Errorf("skip %d: after %d bytes %d are whole, want %d", skip, n, got, want)
+			}
+		}
+	}
+	var none Ranges
+	if none.Whole(0) != 0 {
+		t.Error("there are frames in nothing")
+	}
+}
+
 // Borrowed memory is given back once: when its page was evicted and no Ranges has a piece
 // of it any more.
 func TestBorrowedMemoryIsGivenBack(t *testing.T) {

@@ -363,6 +363,8 @@ func (j *Journal) settle(g *group, results []store.Result, err error) {
 			err, version = results[i].Err, results[i].Version
 		}
 		if err == nil {
+			j.stored.records += int64(len(f.records))
+			j.stored.bytes += int64(f.bytes)
 			f.s.ours = true
 			f.s.born = f.born || f.s.born && f.next.fork != nil
 			if n := len(f.records); n > 0 {

@@ -185,8 +185,11 @@ func (j *Journal) loop() {
 		}
 		j.mu.Unlock()
 		// A commit is never abandoned: its context does not end.
+		began := time.Now()
 		results, err := j.st.Commit(context.Background(), g.txs)
+		took := time.Since(began)
 		j.mu.Lock()
+		j.stored.commits.Add(took)
 		j.settle(g, results, err)
 	}
 }

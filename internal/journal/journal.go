@@ -169,6 +169,7 @@ type Journal struct {
 	full    map[string]struct{}      // streams that are over a bound
 	claims  map[string]chan struct{} // of names of forks, closed when they are released
 	pause   pause
+	stored  stored
 }
 
 var errClosed = leat.Errorf(leat.CodeUnavailable, "the server is stopping").Advise("Repeat the request in a while, with the same key if it has one.")

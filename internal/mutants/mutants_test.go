@@ -42,7 +42,7 @@ func TestVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := readTree(t, root)
-	r := &runner{root: root, tmp: t.TempDir(), patience: 2 * time.Second}
+	r := newRunner(root, t.TempDir(), 2*time.Second)
 	good := Mutant{Name: "good", File: "tiny.go", Old: "a > b", New: "a < b", Package: ".", Run: "^TestMax$"}
 	for _, test := range []struct {
 		name    string
@@ -102,7 +102,7 @@ func TestReport(t *testing.T) {
 		{"unguarded", false, []string{"SURVIVED .* max-unguarded: ", "mutants: 0 of 1 caught"}},
 	} {
 		var out strings.Builder
-		r := &runner{root: root, tmp: t.TempDir(), patience: 2 * time.Second}
+		r := newRunner(root, t.TempDir(), 2*time.Second)
 		ok := r.report(t.Context(), &out, []Mutant{good, weak}, regexp.MustCompile(test.only), false)
 		if want := "(?s)^" + strings.Join(test.lines, ".*\n"); ok != test.ok || !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("-run %q: got %v and\n%s\nwant %v and %q", test.only, ok, out.String(), test.ok, want)

@@ -36,8 +36,19 @@ type runner struct {
 	// least patience: then it counts as hung, which is a failure.
 	patience time.Duration
 
-	mu    sync.Mutex
-	sound map[string]func() soundRun // by package and -run, so that each is run once
+	mu     sync.Mutex
+	sound  map[string]func() soundRun   // by package and -run, so that each is run once
+	builds map[string]func() soundBuild // by package: linking takes longer than most runs
+}
+
+// A soundBuild is the tests of a package without a defect.
+type soundBuild struct {
+	tests   testBinary
+	failure *result // nil when they build
+}
+
+func newRunner(root, tmp string, patience time.Duration) *runner {
+	return &runner{root: root, tmp: tmp, patience: patience, sound: map[string]func() soundRun{}, builds: map[string]func() soundBuild{}}
 }
 
 // A soundRun is what the tests do without a defect.
@@ -100,41 +111,53 @@ func (m Mutant) apply(text string) (string, error) {
 	return strings.Replace(text, m.Old, m.New, 1), nil
 }
 
+// once returns what made makes of a key, for all who ask one after the other or at the
+// same time. mu guards the map.
+func once[T any](mu *sync.Mutex, known map[string]func() T, key string, made func() T) T {
+	mu.Lock()
+	f, ok := known[key]
+	if !ok {
+		f = sync.OnceValue(made)
+		known[key] = f
+	}
+	mu.Unlock()
+	return f()
+}
+
 // runSound runs the tests of m without the defect, once for all mutants that
 // name the same tests.
 func (r *runner) runSound(ctx context.Context, m Mutant) soundRun {
-	key := m.Package + " " + m.Run
-	r.mu.Lock()
-	run, ok := r.sound[key]
-	if !ok {
-		run = sync.OnceValue(func() soundRun { return r.trySound(ctx, m) })
-		if r.sound == nil {
-			r.sound = map[string]func() soundRun{}
+	return once(&r.mu, r.sound, m.Package+" "+m.Run, func() soundRun {
+		b := once(&r.mu, r.builds, m.Package, func() soundBuild { return r.buildSound(ctx, m.Package) })
+		if b.failure != nil {
+			return soundRun{failure: b.failure}
 		}
-		r.sound[key] = run
-	}
-	r.mu.Unlock()
-	return run()
+		return trySound(ctx, b.tests, m.Run)
+	})
 }
 
-func (r *runner) trySound(ctx context.Context, m Mutant) soundRun {
-	broke := func(reason, output string) soundRun { return soundRun{failure: &result{broken, reason, output}} }
+// buildSound builds the tests of a package as they are. They stay until all mutants are
+// tried.
+func (r *runner) buildSound(ctx context.Context, pkg string) soundBuild {
 	dir, err := os.MkdirTemp(r.tmp, "")
 	if err != nil {
-		return broke(err.Error(), "")
+		return soundBuild{failure: &result{broken, err.Error(), ""}}
 	}
-	defer os.RemoveAll(dir)
-	tests, out, err := r.build(ctx, dir, m.Package)
+	tests, out, err := r.build(ctx, dir, pkg)
 	if err != nil {
-		return broke("the tests do not build, even without the defect", out)
+		return soundBuild{failure: &result{broken, "the tests do not build, even without the defect", out}}
 	}
+	return soundBuild{tests: tests}
+}
+
+func trySound(ctx context.Context, tests testBinary, match string) soundRun {
 	start := time.Now()
-	out, err = tests.run(ctx, m.Run, 10*time.Minute)
+	out, err := tests.run(ctx, match, 10*time.Minute)
 	switch {
 	case err != nil:
-		return broke("the tests fail without the defect too", out)
+		return soundRun{failure: &result{broken, "the tests fail without the defect too", out}}
 	case firstLine(out, "--- PASS: ") == "":
-		return broke("no test ran: none matches, or all were skipped", out)
+		return soundRun{failure: &result{broken, "no test ran: none matches, or all were skipped", out}}
 	}
 	return soundRun{took: time.Since(start)}
 }

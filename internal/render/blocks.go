@@ -71,8 +71,8 @@ const (
 // aboutTopics reports whether the reason is something that befell topics.
 func (g *Gap) aboutTopics() bool { return g.Reason == ReasonTrimmed || g.Reason == ReasonReplaced }
 
-// tells reports whether there is anything to tell.
-func (g *Gap) tells() bool { return !g.aboutTopics() || len(g.Topics) > 0 || g.More > 0 }
+// Tells reports whether there is anything to tell.
+func (g *Gap) Tells() bool { return !g.aboutTopics() || len(g.Topics) > 0 || g.More > 0 }
 
 // appendTo appends the gap as a JSON object on one line.
 func (g *Gap) appendTo(data []byte) []byte {

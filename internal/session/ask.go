@@ -24,6 +24,12 @@ const (
 	maxHeartbeat = 5 * time.Minute
 )
 
+// Bounds of the reconnection time that a reader may choose.
+const (
+	minAskedRetry = 100 * time.Millisecond
+	maxAskedRetry = 5 * time.Minute
+)
+
 // A Beat is the form of a heartbeat.
 type Beat uint8
 
@@ -40,7 +46,8 @@ type Ask struct {
 	From      string        // empty: now
 	Heartbeat time.Duration // the longest silence
 	Beat      Beat
-	GapError  bool // rather an error than a stream in which records are missing
+	Retry     time.Duration // after which to reconnect; 0: the server chooses
+	GapError  bool          // rather an error than a stream in which records are missing
 
 	// Lineage is what the stream that is asked for has of others, nil for
 	// nothing. It is not in the request.
@@ -59,6 +66,13 @@ func ParseAsk(r *http.Request, q url.Values, heartbeat time.Duration) (*Ask, err
 	}
 	if err := a.parseHeartbeat(q["heartbeat"]); err != nil {
 		return nil, err
+	}
+	if retry := q.Get("retry"); retry != "" {
+		d, err := time.ParseDuration(retry)
+		if err != nil || d < minAskedRetry || d > maxAskedRetry {
+			return nil, surface.InvalidParameter("retry", retry, "It is a duration from 100ms to 5m.")
+		}
+		a.Retry = d
 	}
 	switch gap := q.Get("gap"); gap {
 	case "", "tell":

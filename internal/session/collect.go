@@ -43,7 +43,7 @@ type Want struct {
 // The error has leat.CodeGap if what the reader is owed is gone.
 func (h *Host) Collect(ctx context.Context, rd *Reading, want Want) (*Chunk, error) {
 	if rd.Loss != store.LossNone {
-		return nil, gapRefused(rd.Asked, h.o.Live.Offset(rd.Start.After), string(rd.Loss))
+		return nil, h.gapRefused(rd.Asked, h.o.Live.Offset(rd.Start.After), string(rd.Loss))
 	}
 	c, err := h.collecting(ctx, rd, want)
 	if err != nil {
@@ -66,7 +66,7 @@ func (h *Host) collecting(ctx context.Context, rd *Reading, want Want) (*collect
 		return nil, err
 	}
 	return &collecting{
-		Reader: reader, host: h, bell: bell, asked: rd.Asked, within: rd.Within, most: want.Most, known: want.Known,
+		kind: h.comes(rd.Kind), Reader: reader, host: h, bell: bell, asked: rd.Asked, within: rd.Within, most: want.Most, known: want.Known,
 		stopping: h.o.Writer.Stopping(),
 	}, nil
 }
@@ -74,6 +74,7 @@ func (h *Host) collecting(ctx context.Context, rd *Reading, want Want) (*collect
 // collecting is a Collect under way.
 type collecting struct {
 	*live.Reader
+	kind     *kind
 	host     *Host
 	bell     socket.Bell
 	stopping <-chan struct{}
@@ -85,6 +86,12 @@ type collecting struct {
 	known    uint64
 	chunk    Chunk
 	ranges   frame.Ranges
+}
+
+// Close closes the reader.
+func (c *collecting) Close() {
+	c.kind.goes()
+	c.Reader.Close()
 }
 
 // next waits for a chunk. What is on its way from the store still comes when late has
@@ -123,7 +130,7 @@ func (c *collecting) look() (done bool, err error) {
 			if c.chunk.Next > 0 {
 				return true, nil // who asks for what follows is told
 			}
-			return true, missingRefused(c.host.o.Live, c.TakeGap(), c.asked, c.After())
+			return true, c.host.missingRefused(c.TakeGap(), c.asked, c.After())
 		case live.Failed:
 			return true, cannotGoOn(c.Err())
 		case live.Ended:
@@ -156,13 +163,14 @@ func (c *collecting) take() {
 		c.chunk.Pieces = append(c.chunk.Pieces, c.ranges.Keep()...)
 	}
 	c.chunk.Bytes += n
+	c.host.o.Writer.Count(socket.Sent{Records: int64(c.ranges.Whole(n)), Bytes: int64(n)})
 	c.Advance(&c.ranges, n)
 	c.chunk.Next = c.After()
 }
 
 // replaced is the error of a reader whose stream has been deleted and made anew.
 func (c *collecting) replaced() error {
-	return gapRefused(c.asked, c.host.o.Live.Offset(c.After()), render.ReasonReplaced)
+	return c.host.gapRefused(c.asked, c.host.o.Live.Offset(c.After()), render.ReasonReplaced)
 }
 
 // Answer answers a request with what was collected: the header is written by now.

@@ -49,10 +49,12 @@ type Options struct {
 type Host struct {
 	o        Options
 	notTaken sync.Once // logged
+	counts
+	roll roll
 }
 
 // NewHost returns a Host.
-func NewHost(o Options) *Host { return &Host{o: o} }
+func NewHost(o Options) *Host { return &Host{o: o, counts: newCounts()} }
 
 // Full reports whether there is room for no further reader.
 func (h *Host) Full() bool {
@@ -60,8 +62,10 @@ func (h *Host) Full() bool {
 }
 
 // A Reading is what one reader is given. All fields up to Heartbeat must be
-// set, except that the zero Start and Loss are the beginning and none.
+// set, except that the zero Start and Loss are the beginning and none, and that Kind is
+// for who counts.
 type Reading struct {
+	Kind      Kind // what it is counted as
 	Filter    *leat.Filter
 	Form      render.Form
 	Start     live.Start
@@ -78,7 +82,8 @@ type Reading struct {
 	Then render.Form
 
 	Beat     Beat
-	GapError bool // end after the first gap
+	Retry    time.Duration // after which to reconnect; 0: a moment that differs for each
+	GapError bool          // end after the first gap
 
 	// Gone is the error for a reader of a stream that does not exist, if it
 	// turns out that nothing tells of its end. nil: there is no such error.
@@ -121,7 +126,7 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 	}
 	rd := &Reading{
 		Filter: filter, Form: form, Start: start, Loss: loss, Asked: a.asked(h.o.Live, start),
-		Heartbeat: a.Heartbeat, Beat: a.Beat, GapError: a.GapError, Resumes: a.Resumes(),
+		Heartbeat: a.Heartbeat, Beat: a.Beat, Retry: a.Retry, GapError: a.GapError, Resumes: a.Resumes(),
 	}
 	// Who does not resume is owed nothing of what went before.
 	owed := a.Cursor != "" || start.Told == 0
@@ -135,24 +140,25 @@ func (h *Host) Resolve(ctx context.Context, a *Ask, filter *leat.Filter, form re
 func (h *Host) RefuseGap(ctx context.Context, rd *Reading) error {
 	next := h.o.Live.Offset(rd.Start.After)
 	if rd.Loss != store.LossNone {
-		return gapRefused(rd.Asked, next, string(rd.Loss))
+		return h.gapRefused(rd.Asked, next, string(rd.Loss))
 	}
 	missing, err := h.o.Live.Missing(ctx, rd.Filter, rd.Start.Lineage, rd.Start.After)
 	if err != nil || missing == nil {
 		return err
 	}
-	return missingRefused(h.o.Live, missing, rd.Asked, rd.Start.After)
+	return h.missingRefused(missing, rd.Asked, rd.Start.After)
 }
 
-func missingRefused(l *live.Live, missing *live.Missing, asked string, after uint64) *leat.Error {
-	gap := gapOf(l, missing, asked, after, false)
+func (h *Host) missingRefused(missing *live.Missing, asked string, after uint64) *leat.Error {
+	gap := gapOf(h.o.Live, missing, asked, after, false)
 	if len(gap.Topics) == 0 {
-		gap = gapOf(l, missing, asked, after, true) // all of them were deleted
+		gap = gapOf(h.o.Live, missing, asked, after, true) // all of them were deleted
 	}
-	return gapRefused(asked, gap.Next, gap.Reason).With("topics", gap.Topics)
+	return h.gapRefused(asked, gap.Next, gap.Reason).With("topics", gap.Topics)
 }
 
-func gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
+func (h *Host) gapRefused(asked string, next leat.Offset, reason string) *leat.Error {
+	h.gaps.Add(reason)
 	return leat.Errorf(leat.CodeGap, "records after %s are gone: %s", asked, reason).
 		Advise("Fetch the present state another way, then subscribe from now; or leave gap=error out to go on and be told in the stream.").
 		With("reason", reason).With("asked", asked).With("next", next)
@@ -203,7 +209,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
+		kind: h.comes(rd.Kind).followed(ctx), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
@@ -218,6 +224,8 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 	case ses == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodHead:
+		h.roll.enter(ses, r, rd)
 	}
 	return ses
 }
@@ -234,6 +242,12 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 	if h.o.Loops != nil && rd.isLong() && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
 		return nil
 	}
+	if rd.Limit == 0 && r.Method != http.MethodHead {
+		if err := surface.CheckFlush(w); err != nil {
+			surface.WriteError(w, r, h.o.Logger, err)
+			return nil
+		}
+	}
 	bell := socket.NewBell()
 	ses := h.open(w, r, rd, bell)
 	if ses == nil {
@@ -245,12 +259,11 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		ses.Close()
 		return nil
 	}
-	ses.remote = r.RemoteAddr
 	return h.o.Writer.Begin(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Head:      rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
@@ -261,6 +274,7 @@ func (s *session) ending(w http.ResponseWriter, tail []byte, broken bool) func(s
 	return func(reason socket.Reason) {
 		defer s.Close()
 		if reason == "" {
+			s.host.left.Add(string(socket.ReasonBroken))
 			return // it panicked
 		}
 		s.host.log(s, reason)
@@ -296,12 +310,10 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	if ses == nil {
 		return true
 	}
-	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
-	}
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
+		ses.kind.unfollow()
 		ses.Close()
 		h.notTaken.Do(func() {
 			h.o.Logger.Warn("a reader's connection could not be taken over from the http.Server: readers may cost a goroutine each; this is logged once", "remote", r.RemoteAddr, "err", err)
@@ -314,7 +326,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	}
 	c.Start(socket.Taken{
 		FD: fd, Source: source, Head: head, Plain: w.Header().Get("Content-Length") != "",
-		Block:     rd.Form.AppendOpening(rd.Head, between(minRetry, maxRetry), h.o.Live.Offset(rd.Start.After)),
+		Block:     rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
 		Heartbeat: rd.Heartbeat,
 	})
 	return true
@@ -322,6 +334,11 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 
 // log tells how a reader left.
 func (h *Host) log(ses *session, reason socket.Reason) {
+	if ses.dismissed() {
+		reason = socket.ReasonDismissed
+	}
+	h.left.Add(string(reason))
+	ses.kind.leaves(reason)
 	after := h.o.Live.Offset(ses.After())
 	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
 	if err := ses.Err(); reason == socket.ReasonCut && err != nil {
@@ -333,6 +350,13 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 // it to the next request.
 func (rd *Reading) isLong() bool { return rd.Limit == 0 || rd.Limit >= longAnswer }
 
+func (rd *Reading) retry() time.Duration {
+	if rd.Retry > 0 {
+		return rd.Retry
+	}
+	return between(minRetry, maxRetry)
+}
+
 func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 
 // TurnAway answers a reader that cannot be served now, because of err. An error
@@ -340,6 +364,13 @@ func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }
 // ends at once with the advice to come back later; in every other form nothing has
 // begun, and it is an error that says when to come back.
 func (h *Host) TurnAway(w http.ResponseWriter, r *http.Request, contentType string, err error) {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case err == errFull:
+		h.turnedAway.Add(TurnedAwayFull)
+	default:
+		h.turnedAway.Add(TurnedAwayStopping)
+	}
 	later := between(minBusyRetry, maxBusyRetry)
 	if contentType != surface.EventStream {
 		w.Header().Set("Retry-After", strconv.Itoa(int(later/time.Second)))
@@ -352,8 +383,8 @@ func (h *Host) TurnAway(w http.ResponseWriter, r *http.Request, contentType stri
 }
 
 // ErrFull is why a reader is refused when the Host is Full.
-func ErrFull() error {
-	return leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
-}
+func ErrFull() error { return errFull }
+
+var errFull error = leat.Errorf(leat.CodeUnavailable, "there is no room for another reader now").Advise("Come back later.")
 
 func between(low, high time.Duration) time.Duration { return low + rand.N(high-low) }

@@ -19,11 +19,13 @@ import (
 // them the blocks that tell about gaps, positions and the end.
 type session struct {
 	*live.Reader
+	kind    *kind        // nil once it is closed
+	entry                // in the roll, of a reader with a connection
 	then    *live.Reader // goes on where Reader ends; nil if that is the last
 	host    *Host
 	form    render.Form
 	asked   string     // the offset that the reader came with
-	remote  string     // its address, if it is to be logged
+	remote  string     // its address
 	loss    store.Loss // of the offset the reader came with; to be told
 	left    int64      // bytes of frames, if limited
 	id      uint64     // the position that the client knows
@@ -46,6 +48,8 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	switch {
 	case s.complete():
 		return socket.End
+	case s.dismissed():
+		return s.goNow()
 	case s.loss != store.LossNone:
 		return s.tell()
 	}
@@ -72,6 +76,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
+		s.at.Store(s.After())
 		// Who waits for a page of history, or for what the follower has yet to
 		// hear of, has not come to the head.
 		if atHead := s.After() >= max(head, s.known); atHead && s.late() && s.Between() {
@@ -111,11 +116,13 @@ func (s *session) trim(out *frame.Ranges) {
 // Advance implements socket.Source.
 func (s *session) Advance(out *frame.Ranges, n int) {
 	before := s.After()
+	s.moves(out.Bytes, n)
 	s.Reader.Advance(out, n)
 	s.left -= int64(n)
 	s.within = s.within || n > 0
 	if after := s.After(); after != before {
 		s.id = after // the last event's
+		s.at.Store(after)
 	}
 }
 
@@ -124,27 +131,42 @@ func (s *session) Advance(out *frame.Ranges, n int) {
 func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
-func (s *session) Notice() []byte {
+func (s *session) Notice() (block []byte) {
+	if s.dismissed() {
+		return s.sends(s.dismissal())
+	}
+	for _, gap := range s.takeGaps() {
+		block = s.form.AppendGap(block, gap)
+	}
+	return s.sends(block)
+}
+
+// takeGaps returns what there is to tell: one gap, or two if topics were deleted beside
+// those that only lost records.
+func (s *session) takeGaps() (gaps []*render.Gap) {
 	s.ended = s.gapError
+	l := s.host.o.Live
 	if s.loss != store.LossNone {
-		s.id = s.After()
-		gap := render.Gap{Reason: string(s.loss), Asked: s.asked, Next: s.host.o.Live.Offset(s.id)}
+		gaps = append(gaps, &render.Gap{Reason: string(s.loss), Asked: s.asked, Next: l.Offset(s.After())})
 		s.loss = store.LossNone
-		return s.form.AppendGap(nil, &gap)
+	} else if missing := s.TakeGap(); missing.Skipped {
+		gaps = append(gaps, &render.Gap{Reason: render.ReasonSkipped, Asked: l.Offset(missing.From).String(), Next: l.Offset(s.After())})
+	} else {
+		for _, rm := range missing.Removed {
+			s.gone = max(s.gone, rm.Through)
+		}
+		asked := l.Offset(s.After()).String()
+		for _, replaced := range []bool{false, true} {
+			if gap := gapOf(l, missing, asked, s.After(), replaced); gap.Tells() {
+				gaps = append(gaps, gap)
+			}
+		}
 	}
-	missing := s.TakeGap()
 	s.id = s.After()
-	if missing.Skipped {
-		return s.form.AppendGap(nil, &render.Gap{
-			Reason: render.ReasonSkipped, Asked: s.host.o.Live.Offset(missing.From).String(), Next: s.host.o.Live.Offset(s.id),
-		})
+	for _, gap := range gaps {
+		s.host.gaps.Add(gap.Reason)
 	}
-	for _, rm := range missing.Removed {
-		s.gone = max(s.gone, rm.Through)
-	}
-	asked := s.host.o.Live.Offset(s.After()).String()
-	block := s.form.AppendGap(nil, gapOf(s.host.o.Live, missing, asked, s.After(), false))
-	return s.form.AppendGap(block, gapOf(s.host.o.Live, missing, asked, s.After(), true))
+	return gaps
 }
 
 // gapOf says what is missing because it was removed from topics that go on, or,
@@ -172,16 +194,17 @@ func (s *session) Heartbeat() []byte {
 	s.Reader.Peek(&none, 0)
 	none.Reset()
 	moved := s.After() != s.id
+	s.at.Store(s.After())
 	if s.beat == BeatEvent || s.beat == BeatAuto && moved {
 		s.id = s.After()
-		return s.form.AppendCursor(nil, s.host.o.Live.Offset(s.id))
+		return s.sends(s.form.AppendCursor(nil, s.host.o.Live.Offset(s.id)))
 	}
-	return s.form.AppendHeartbeat(nil)
+	return s.sends(s.form.AppendHeartbeat(nil))
 }
 
 // Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
-	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
+	return s.sends(s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After())))
 }
 
 // TooSlow implements socket.Source. Who cannot be told cannot be skipped.
@@ -190,8 +213,14 @@ func (s *session) TooSlow() bool { return s.Reader.TooSlow(s.form.Tells()) }
 // Late implements socket.Ender.
 func (s *session) Late() bool { return s.Reader.Late(s.form.Tells()) }
 
-// Close closes the readers.
+// Close closes the readers. Only the first call does something.
 func (s *session) Close() {
+	if s.kind == nil {
+		return
+	}
+	s.kind.goes()
+	s.kind = nil
+	s.host.roll.leave(s)
 	s.Reader.Close()
 	if s.then != nil {
 		s.then.Close()

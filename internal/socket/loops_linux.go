@@ -62,6 +62,16 @@ func (ls *Loops) Len() int {
 	return int(n)
 }
 
+// Sent returns what all connections were sent, those that have ended too.
+func (ls *Loops) Sent() (all Sent) {
+	for _, l := range ls.loops {
+		n := l.sent.load()
+		all.Records += n.Records
+		all.Bytes += n.Bytes
+	}
+	return all
+}
+
 // Shutdown ends every connection with the farewell of its Source, as that of
 // Writer does, and connections that begin later at once. The channel is closed when
 // there are none left: a client that does not take its farewell keeps its
@@ -96,6 +106,7 @@ type loop struct {
 	panicked func(any, []byte)
 	began    time.Time
 	open     atomic.Int64
+	sent     sum           // what scratch counts, as of the last round
 	woken    chan struct{} // of capacity 1: ends a sleep
 
 	// Owned by run.
@@ -219,6 +230,7 @@ func (l *loop) run() {
 			l.sayFarewell()
 		}
 		l.wheel.turn(l.now, l.look)
+		l.sent.store(l.scratch.sent)
 		if stopping && l.open.Load() == 0 {
 			l.tellLeft()
 		}

@@ -20,6 +20,9 @@ func (*Loops) NewConn() *LoopConn { return nil }
 // Len returns 0.
 func (*Loops) Len() int { return 0 }
 
+// Sent returns nothing.
+func (*Loops) Sent() Sent { return Sent{} }
+
 // Shutdown returns a channel that is closed.
 func (*Loops) Shutdown(time.Duration) <-chan struct{} {
 	done := make(chan struct{})

@@ -65,6 +65,7 @@ type scratch struct {
 	bufs   [][]byte
 	head   [16]byte
 	spread time.Duration // of the farewells
+	sent   Sent          // by all of them
 }
 
 func newScratch() scratch { return scratch{bufs: make([][]byte, 0, mostBufs+2)} }
@@ -255,6 +256,7 @@ func (p *pump) write(to sink, s *scratch) (int, error) {
 		size += len(b)
 	}
 	if size == 0 { // frames without bytes
+		s.sent.Records += int64(s.ranges.Whole(0))
 		p.source.Advance(&s.ranges, 0)
 		return 0, nil
 	}
@@ -283,6 +285,8 @@ func (p *pump) wrote(s *scratch, n int, head []byte, size int) {
 		n -= len(head)
 	}
 	taken := min(n, size)
+	s.sent.Bytes += int64(taken)
+	s.sent.Records += int64(s.ranges.Whole(taken))
 	p.source.Advance(&s.ranges, taken)
 	s.ranges.Reset()
 	if p.plain {

@@ -46,6 +46,7 @@ type witness struct {
 	t testing.TB
 	*script
 	given []byte
+	count Sent // of that, in frames
 	empty bool // it has no blocks
 }
 
@@ -65,7 +66,10 @@ func (s *witness) Peek(out *frame.Ranges, size int) State {
 
 func (s *witness) Advance(out *frame.Ranges, n int) {
 	s.given = append(s.given, bytes.Join(out.Bytes, nil)[:n]...)
+	before := s.next
 	s.script.Advance(out, n)
+	s.count.Bytes += int64(n)
+	s.count.Records += int64(s.next - before)
 }
 
 func (s *witness) give(block []byte) []byte {
@@ -195,6 +199,9 @@ func FuzzPump(f *testing.F) {
 		// What could not be sent of a chunk was filled.
 		if want := "<head>" + string(src.given); strings.ReplaceAll(body, "\n", "") != want {
 			t.Fatalf("state %d: the client got\n%q, was given\n%q", state, body, want)
+		}
+		if sc.sent != src.count {
+			t.Errorf("%+v were counted, and it was %+v", sc.sent, src.count)
 		}
 		if clean != (state == ended) {
 			t.Errorf("state %d, but an end: %v", state, clean)

@@ -5,6 +5,7 @@
 package socket
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat/internal/frame"
@@ -66,6 +67,27 @@ type Source interface {
 	Farewell(delay time.Duration) []byte
 }
 
+// Sent counts what readers were sent of frames.
+type Sent struct {
+	Records int64 // frames, counted when their last byte was taken
+	Bytes   int64 // of frames, without what stands between them
+}
+
+// A sum is a Sent that one goroutine writes and any reads.
+type sum struct{ records, bytes atomic.Int64 }
+
+func (s *sum) store(n Sent) {
+	s.records.Store(n.Records)
+	s.bytes.Store(n.Bytes)
+}
+
+func (s *sum) add(n Sent) {
+	s.records.Add(n.Records)
+	s.bytes.Add(n.Bytes)
+}
+
+func (s *sum) load() Sent { return Sent{s.records.Load(), s.bytes.Load()} }
+
 // A Reason is why a connection ended. It is a label: in logs, in metrics, in
 // tests.
 type Reason string
@@ -79,4 +101,11 @@ const (
 	ReasonEnded    Reason = "ended"    // all was sent
 	ReasonCut      Reason = "cut"      // the Source could not go on
 	ReasonShutdown Reason = "shutdown" // the server stops
+
+	// ReasonDismissed is the reason of who ends that way: the socket sees an end like
+	// others.
+	ReasonDismissed Reason = "dismissed" // somebody had the reader go
 )
+
+// Reasons are all of them.
+var Reasons = []Reason{ReasonGone, ReasonStalled, ReasonSlow, ReasonBroken, ReasonEnded, ReasonCut, ReasonShutdown, ReasonDismissed}

@@ -47,6 +47,7 @@ type Writer struct {
 	// Static after construction.
 	stall   time.Duration
 	buffers sync.Pool // of *buffer
+	sent    sum
 	began   time.Time
 
 	stopped context.Context // done when the server stops
@@ -128,6 +129,12 @@ func (b Bell) Rung() <-chan struct{} { return b.rung }
 
 // Stopping returns a channel that is closed when the server stops.
 func (w *Writer) Stopping() <-chan struct{} { return w.stopped.Done() }
+
+// Sent returns what all connections were sent, those that have ended too.
+func (w *Writer) Sent() Sent { return w.sent.load() }
+
+// Count adds to that what was sent to a reader without a connection of the Writer.
+func (w *Writer) Count(n Sent) { w.sent.add(n) }
 
 // Answer writes what there is to write at once, each piece within the stall
 // timeout. It returns the reason if it could not.
@@ -325,6 +332,12 @@ const tooSlow State = -1
 // gather copies what is due into the buffer until it is full, and returns the
 // state of what follows.
 func (s *Serving) gather(buf *buffer) (n int, state State) {
+	var sent Sent
+	defer func() {
+		if sent != (Sent{}) {
+			s.writer.sent.add(sent)
+		}
+	}()
 	for n < len(buf.bytes) {
 		if s.Source.TooSlow() {
 			return n, tooSlow
@@ -337,6 +350,8 @@ func (s *Serving) gather(buf *buffer) (n int, state State) {
 		for _, b := range buf.ranges.Bytes {
 			taken += copy(buf.bytes[n+taken:], b)
 		}
+		sent.Bytes += int64(taken)
+		sent.Records += int64(buf.ranges.Whole(taken))
 		s.Source.Advance(&buf.ranges, taken)
 		n += taken
 	}

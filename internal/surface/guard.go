@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -21,22 +22,27 @@ type GuardOptions struct {
 	// Hosts are names, without port, that are served on a loopback address
 	// beside the loopback names.
 	Hosts []string
+
+	// Neighbours says that pages of other loopback names, with the same port, may do what
+	// the server's own may: browsers allow six connections to each name.
+	Neighbours bool
 }
 
 // A Guard turns away requests that come from where they should not: by a host
 // name that is not ours (a page that rebinds its name to 127.0.0.1), or from a
 // page of another origin. It answers preflights.
 type Guard struct {
-	log       *slog.Logger
-	origins   []string
-	anyOrigin bool
-	hosts     []string
-	cross     *http.CrossOriginProtection
+	log        *slog.Logger
+	origins    []string
+	anyOrigin  bool
+	neighbours bool
+	hosts      []string
+	cross      *http.CrossOriginProtection
 }
 
 // NewGuard returns a Guard. An origin that is not one is an error.
 func NewGuard(log *slog.Logger, o GuardOptions) (*Guard, error) {
-	g := &Guard{log: log, hosts: o.Hosts, cross: http.NewCrossOriginProtection()}
+	g := &Guard{log: log, hosts: o.Hosts, neighbours: o.Neighbours, cross: http.NewCrossOriginProtection()}
 	for _, origin := range o.CORSOrigins {
 		if origin == "*" {
 			g.anyOrigin = true
@@ -59,7 +65,7 @@ const exposed = "Accept-Ranges, Content-Range, ETag, Leat-Earliest-Offset, Leat-
 // The methods and request fields that such a page may use.
 const (
 	allowedMethods = "DELETE, GET, HEAD, POST, PUT"
-	allowedFields  = "Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, " +
+	allowedFields  = "Cache-Control, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Leat-End, Leat-Retention, Leat-Trim, " +
 		"Producer-Epoch, Producer-Id, Producer-Seq, Range, Stream-Closed, Stream-Expires-At, Stream-Fork-Offset, " +
 		"Stream-Fork-Sub-Offset, Stream-Forked-From, Stream-Seq, Stream-TTL"
 )
@@ -78,7 +84,7 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	if !(allowed && g.anyOrigin) {
-		if err := g.cross.Check(r); err != nil {
+		if err := g.checkOrigin(r); err != nil {
 			WriteError(w, r, g.log, leat.Errorf(leat.CodeCrossOrigin, "a page of %s may not do this: %w", r.Header.Get("Origin"), err).
 				Advise("Start the server with --cors-origin and that origin to allow it."))
 			return false
@@ -87,10 +93,31 @@ func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// checkOrigin returns an error for what a page of another origin may not do. It may send
+// a GET whose answer it cannot read; but it can read a WebSocket, to which CORS does not
+// apply.
+func (g *Guard) checkOrigin(r *http.Request) error {
+	if g.neighbours && isNeighbour(r.Header.Get("Origin"), r) {
+		return nil
+	}
+	if AsksWebSocket(r) {
+		return checkUnsafe(g.cross, r)
+	}
+	return g.cross.Check(r)
+}
+
+// checkUnsafe returns an error for what a page of another origin could not do if it were
+// a POST.
+func checkUnsafe(cross *http.CrossOriginProtection, r *http.Request) error {
+	unsafe := *r
+	unsafe.Method = http.MethodPost
+	return cross.Check(&unsafe)
+}
+
 // allow sets what CORS asks for, and reports whether the request has an origin
 // that may read the answer.
 func (g *Guard) allow(w http.ResponseWriter, r *http.Request) bool {
-	if len(g.origins) == 0 && !g.anyOrigin {
+	if len(g.origins) == 0 && !g.anyOrigin && !g.neighbours {
 		return false
 	}
 	h := w.Header()
@@ -99,7 +126,7 @@ func (g *Guard) allow(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case origin == "":
 		return false
-	case slices.Contains(g.origins, origin):
+	case slices.Contains(g.origins, origin), g.neighbours && isNeighbour(origin, r):
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
 	case g.anyOrigin:
@@ -130,21 +157,66 @@ func (g *Guard) checkHost(r *http.Request) error {
 	if !localAddr(r).IsLoopback() {
 		return nil
 	}
+	host := hostName(r)
+	if host == "" || slices.Contains(g.hosts, host) || isLoopback(host) {
+		return nil
+	}
+	return leat.Errorf(leat.CodeMisdirected, "this server listens on a loopback address and does not serve the host %q", r.Host).
+		Advise("Use localhost or 127.0.0.1, or start the server with --allow-host and that name, for example behind a proxy that passes the Host on.")
+}
+
+// hostName returns the host that a request names, in lower case and without its port.
+func hostName(r *http.Request) string {
 	host := r.Host
 	if strings.IndexByte(host, ':') >= 0 { // else there is no port, and the error would be made for each request
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
 	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(g.hosts, host) {
-		return nil
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// isLoopback reports whether a host is this machine, whoever asks.
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
-		return nil
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// isNeighbour reports whether an origin is another loopback name of the server that a
+// request was sent to.
+func isNeighbour(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || !isLoopback(hostName(r)) {
+		return false
 	}
-	return leat.Errorf(leat.CodeMisdirected, "this server listens on a loopback address and does not serve the host %q", r.Host).
-		Advise("Use localhost or 127.0.0.1, or start the server with --allow-host and that name, for example behind a proxy that passes the Host on.")
+	_, port, err := net.SplitHostPort(r.Host)
+	return u.Port() == port && (err == nil || port == "")
+}
+
+// forwarding are the fields by which a proxy says that the request is another's.
+var forwarding = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"}
+
+// CheckLocal returns an error unless a request comes from a program on this machine or
+// from a page of this server, and not through a proxy, as far as can be told.
+func CheckLocal(r *http.Request) error {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	local := err == nil && remote.Addr().Unmap().IsLoopback() && localAddr(r).IsLoopback() && isLoopback(hostName(r))
+	for _, field := range forwarding {
+		local = local && r.Header.Get(field) == ""
+	}
+	if !local {
+		return leat.Errorf(leat.CodeUnauthorized, "%s is for programs on the machine of the server", r.URL.Path).
+			Advise("Start the server with --api-token and send it as Authorization: Bearer TOKEN.")
+	}
+	// Whatever origins may read streams, their pages may not see who else does.
+	if err := checkUnsafe(http.NewCrossOriginProtection(), r); err != nil {
+		return leat.Errorf(leat.CodeCrossOrigin, "a page of %s may not do this: %w", r.Header.Get("Origin"), err).
+			Advise("Use a page of this server.")
+	}
+	return nil
 }
 
 // localAddr returns the address that the request came in on, the zero value if it is

@@ -1,23 +1,52 @@
 package surface
 
 import (
+	"errors"
 	"net/http"
 	"time"
+
+	"github.com/leat-dev/leat"
 )
 
 // Output is a response as package socket writes to it.
 type Output struct{ w http.ResponseWriter }
 
-// NewOutput returns the Output of a response. What wraps it needs an Unwrap
-// method, or Flush fails with http.ErrNotSupported.
+// NewOutput returns the Output of a response. If it cannot flush (see CheckFlush) all is
+// sent when the http.Server has enough of it, or at the end.
 func NewOutput(w http.ResponseWriter) *Output {
 	return &Output{w}
 }
 
 func (o *Output) Write(p []byte) (int, error) { return o.w.Write(p) }
-func (o *Output) Flush() error                { return http.NewResponseController(o.w).Flush() }
+
+// Flush implements socket.Output.
+func (o *Output) Flush() error {
+	err := http.NewResponseController(o.w).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// SetWriteDeadline implements socket.Output.
 func (o *Output) SetWriteDeadline(t time.Time) error {
 	return http.NewResponseController(o.w).SetWriteDeadline(t)
+}
+
+// CheckFlush returns an error if what wraps a response has hidden how to flush it, so
+// that nothing can be streamed: http.ResponseController finds no way.
+func CheckFlush(w http.ResponseWriter) error {
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return leat.Errorf(leat.CodeInternal, "a middleware stands before this server whose http.ResponseWriter, a %T, cannot flush: nothing can be streamed through it", w).
+				Advise("Give it a method Unwrap() http.ResponseWriter that returns the one it wraps, or serve this path without that middleware.")
+		}
+	}
 }
 
 // The media types of answers that every surface has.

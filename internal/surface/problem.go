@@ -15,8 +15,9 @@ import (
 
 // WriteError answers with err as a problem document (RFC 9457). Errors that are
 // not *leat.Error become a plain 500 that says nothing of their text; these are
-// logged. Of a store that has failed its driver has told already.
-func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+// logged. Of a store that has failed its driver has told already. It returns the code
+// that was answered.
+func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) leat.Code {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		// The client has left: nobody hears the answer, and nothing failed.
 		err = leat.Errorf(leat.CodeUnavailable, "the request was given up").Advise("Repeat it.")
@@ -46,6 +47,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		h.Set("Retry-After", "2")
 	}
 	WriteJSON(w, status, doc)
+	if span := SpanOf(r.Context()); span != nil {
+		span.Code = e.Code
+	}
+	return e.Code
 }
 
 // WriteJSON answers with v, which must be encodable, on one line. The content

@@ -13,13 +13,16 @@ import (
 
 type connKey struct{}
 
-// WithConn returns a context for the requests of a connection that may be taken
-// over, if it is one: TCP without TLS. It is for http.Server.ConnContext.
+// WithConn returns a context for the requests of a connection, which may be taken over
+// if it is TCP without TLS. It is for http.Server.ConnContext.
 func WithConn(ctx context.Context, c net.Conn) context.Context {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return context.WithValue(ctx, connKey{}, tcp)
-	}
-	return ctx
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// Conn returns the connection that a request came by, nil if it is not known.
+func Conn(r *http.Request) net.Conn {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	return c
 }
 
 // CanTakeOver reports whether the connection of a request can be taken from the

@@ -1,6 +1,12 @@
 package pebblestore
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // A file is a file or directory of the real file system that a guard has
 // opened for writing. Pebble uses it on one goroutine at a time.
@@ -11,14 +17,31 @@ type file struct {
 	kind  fileKind
 
 	// For logs only.
-	written int64 // bytes so far
-	length  int64 // of the file, as far as it is known
+	written int64   // bytes so far
+	synced  int64   // of those, when the last sync began
+	length  int64   // of the file, as far as it is known
+	blocks  *blocks // what is held back until it is synced; nil: nothing is
+	direct  bool    // blocks go past the page cache
+}
+
+// newFile returns what Pebble sees of a file that was opened for writing.
+//
+// In class disk a log is written when it is synced, in whole blocks, and past the page
+// cache where the file system can do that: nobody reads a log before the next start, and
+// to write a page of the cache back takes longer than to write a block.
+func (g *guard) newFile(f vfs.File, name string) *file {
+	made := &file{File: f, guard: g, name: name, kind: kindOf(name)}
+	if made.kind == fileLog && g.direct {
+		made.blocks = newBlocks()
+		made.direct = f.Fd() != vfs.InvalidFd && setDirect(f.Fd(), true)
+	}
+	return made
 }
 
 // ahead is how far a log is made longer than it is, with zeros.
 const ahead = 256 << 10
 
-var zeros [ahead]byte
+var zeros = aligned(make([]byte, ahead+block))
 
 // extend makes a log longer when it has been written to its end. A sync after a
 // write into a part that the file has already, as in a log that Pebble uses again,
@@ -26,14 +49,17 @@ var zeros [ahead]byte
 // was only reserved has got its first content, the system must write down that too,
 // on most file systems with a second write and flush. Zeros are what Pebble expects
 // behind the end of a log. That there is no room for them is no failure: what is
-// written next fails if there is none for it either.
+// written next fails if there is none for it either. Where each sync is behind much,
+// the zeros would be more work than what they save.
 func (f *file) extend() {
 	if f.written < f.length {
 		return
 	}
-	const page = 4 << 10
-	from := (f.written + page - 1) / page * page
-	_, _ = f.File.WriteAt(zeros[:], from)
+	if f.written-f.synced > ahead/8 {
+		return
+	}
+	from := (f.written + block - 1) &^ (block - 1)
+	_, _ = f.File.WriteAt(zeros, from)
 	f.length = from + ahead
 }
 
@@ -52,6 +78,11 @@ func (f *file) Write(p []byte) (int, error) {
 				disclaim(p, f.written)
 			}
 			f.written += int64(len(p))
+		}
+		if f.blocks != nil {
+			err := f.blocks.add(p, f.flush)
+			f.extend()
+			return err
 		}
 		_, err := f.File.Write(p)
 		if f.kind == fileLog && err == nil && !f.guard.relaxed.Load() {
@@ -76,6 +107,21 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// flush writes what is held back. A file system may take the flag of direct writes and
+// refuse them all the same, or want larger blocks; then they go through the page cache.
+func (f *file) flush() error {
+	if f.blocks == nil {
+		return nil
+	}
+	err := f.blocks.flush(f.File)
+	if f.direct && (errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP)) {
+		f.direct = false
+		setDirect(f.Fd(), false)
+		err = f.blocks.flush(f.File)
+	}
+	return err
+}
+
 func (f *file) Sync() error { return f.sync(f.File.Sync) }
 
 func (f *file) SyncData() error { return f.sync(f.File.SyncData) }
@@ -85,10 +131,23 @@ func (f *file) SyncData() error { return f.sync(f.File.SyncData) }
 // memory of the process until more comes. Asked for a sync it writes them
 // first and calls sync only then.
 func (f *file) sync(op func() error) error {
-	if f.kind == fileLog && f.guard.relaxed.Load() {
-		return nil
+	if f.kind == fileLog {
+		if f.guard.relaxed.Load() {
+			return nil
+		}
+		defer f.guard.synced(time.Now())
+		_ = f.try("writing", f.flush) // if it fails, so does the next
+		f.synced = f.written
 	}
 	return f.try("syncing", op)
+}
+
+// synced counts the sync of a log.
+func (g *guard) synced(began time.Time) {
+	took := time.Since(began)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.syncs.Add(took)
 }
 
 // SyncTo only asks the system to begin: in class os too.
@@ -107,6 +166,9 @@ func (f *file) SyncTo(length int64) (bool, error) {
 func (f *file) Close() error {
 	if f.kind == fileLog && f.guard.relaxed.Load() {
 		_ = f.try("syncing", f.File.SyncData)
+	}
+	if f.kind == fileLog {
+		_ = f.try("writing", f.flush) // nothing, if it was synced
 	}
 	err := f.File.Close()
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/leat-dev/leat/internal/tally"
 )
 
 // A guard is the file system that Pebble sees. It does three things.
@@ -39,6 +41,7 @@ import (
 type guard struct {
 	// Static after construction.
 	vfs.FS
+	direct bool                         // logs go past the page cache
 	onFail func(what string, err error) // called once, before anything is frozen
 	limbo  *vfs.MemFS
 
@@ -46,12 +49,15 @@ type guard struct {
 	frozen   atomic.Bool // a failure has happened; set by fail and never cleared
 	relaxed  atomic.Bool // class os, and the opening is over: logs are not synced
 	lockHeld atomic.Bool // Lock has failed
+
+	mu    sync.Mutex
+	syncs tally.Times // of logs
 }
 
 var errFrozen = errors.New("the store has failed before")
 
-func newGuard(real vfs.FS, onFail func(what string, err error)) *guard {
-	return &guard{FS: real, onFail: onFail, limbo: vfs.NewMem()}
+func newGuard(real vfs.FS, direct bool, onFail func(what string, err error)) *guard {
+	return &guard{FS: real, direct: direct, onFail: onFail, limbo: vfs.NewMem()}
 }
 
 // fail freezes the directory if this is the first failure. When it returns
@@ -106,7 +112,7 @@ func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	if !ok {
 		return g.divert(name, category)
 	}
-	return &file{File: f, guard: g, name: name, kind: kindOf(name)}, nil
+	return g.newFile(f, name), nil
 }
 
 func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -118,7 +124,7 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 	if !ok {
 		return g.divert(newname, category)
 	}
-	reused := &file{File: f, guard: g, name: newname, kind: kindOf(newname)}
+	reused := g.newFile(f, newname)
 	if info, err := f.Stat(); err == nil {
 		reused.length = info.Size()
 	}

@@ -37,7 +37,7 @@ func Open(dir string, o Options) (*Store, error) {
 		committer: make(chan struct{}),
 	}
 	s.queue.added.L = &s.queue.mu
-	s.guard = newGuard(o.FS, s.fail)
+	s.guard = newGuard(o.FS, o.Durability == store.ClassDisk && !o.PageCache, s.fail)
 	if err := s.inspect(); err != nil {
 		return nil, err
 	}

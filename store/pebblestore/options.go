@@ -53,6 +53,11 @@ type Options struct {
 	// 500.
 	MaxOpenFiles int
 
+	// PageCache has the log of class disk written through the page cache of the
+	// system. Else it goes past it (O_DIRECT) where the file system can do that,
+	// which Open finds out, and is synced as it is with it.
+	PageCache bool
+
 	// MinFree is how many bytes must be free on the file system to make a
 	// stream or to append content. With fewer each such Tx is refused with
 	// CodeStoreFull, and Health says so, until there is room again; what ends

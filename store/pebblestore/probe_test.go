@@ -140,6 +140,13 @@ func (f *probeFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
+func (f *probeFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.probe.do("write", f.name, ""); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
 func (f *probeFile) Sync() error {
 	if err := f.probe.do("sync", f.name, ""); err != nil {
 		return err

@@ -87,6 +87,14 @@ func (s *Store) Size() int64 {
 	return s.view.size
 }
 
+// SyncTimes implements store.Syncer: it is about the syncs of the log. There are none in
+// class os.
+func (s *Store) SyncTimes() store.Times {
+	s.guard.mu.Lock()
+	defer s.guard.mu.Unlock()
+	return s.guard.syncs.Read()
+}
+
 // Health returns nil while the store takes writes.
 func (s *Store) Health() error {
 	if err := s.alive(); err != nil {

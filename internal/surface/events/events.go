@@ -11,6 +11,7 @@ import (
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/tally"
 )
 
 // MaxTopics is how many topics one subscription may name.
@@ -28,6 +29,9 @@ type Options struct {
 
 	// BodyTimeout is how long a record may take to arrive.
 	BodyTimeout time.Duration
+
+	// Refused counts publishes that were answered with an error, by its code.
+	Refused *tally.Names
 }
 
 // A Surface serves /events.

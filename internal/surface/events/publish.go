@@ -24,7 +24,7 @@ func (s *Surface) publish(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.takeBody(r, in)
 	if err != nil {
 		in.Leave()
-		surface.WriteError(w, r, s.o.Logger, err)
+		s.o.Refused.Add(string(surface.WriteError(w, r, s.o.Logger, err)))
 		return
 	}
 	surface.WriteJSON(w, http.StatusOK, answer)

@@ -24,9 +24,14 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serv
 		return nil
 	}
 	reading, err := s.host.Resolve(r.Context(), sub.ask, sub.filter, sub.form)
-	switch {
-	case err != nil:
+	if err != nil {
 		surface.WriteError(w, r, s.o.Logger, err)
+		return nil
+	}
+	reading.Kind = session.KindOf("events", sub.format, r)
+	switch {
+	case sub.socket:
+		return s.host.Socket(w, r, reading)
 	case sub.polls:
 		s.host.Poll(w, r, reading, sub.wait)
 	default:

@@ -16,6 +16,7 @@ var (
 	eventStream = surface.Offer{As: "sse", Types: []string{surface.EventStream}}
 	ndjson      = surface.Offer{As: "ndjson", Types: surface.NDJSON}
 	longPoll    = surface.Offer{As: "json", Types: []string{surface.JSON}}
+	webSocket   = surface.Offer{As: "websocket"} // asked for by an upgrade alone
 )
 
 // A subscription is what a request asks for.
@@ -24,6 +25,8 @@ type subscription struct {
 	ask         *session.Ask
 	form        render.Form
 	contentType string
+	socket      bool          // a WebSocket instead of an answer
+	format      string        // what as= has for it
 	polls       bool          // one answer instead of a stream
 	wait        time.Duration // of a poll
 }
@@ -65,7 +68,10 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	if offer, sub.contentType, err = choose(r, q); err != nil {
 		return err
 	}
+	sub.format = offer.As
 	switch {
+	case offer.As == webSocket.As:
+		sub.form, sub.socket = render.Messages, true
 	case offer.As != eventStream.As:
 		sub.form, sub.polls = render.Lines, offer.As == longPoll.As
 	case envelope:
@@ -76,6 +82,11 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 	return nil
 }
 
+// choose says in which form a request is answered. One for a WebSocket is answered in no
+// other way, whatever it accepts.
 func choose(r *http.Request, q url.Values) (surface.Offer, string, error) {
+	if surface.AsksWebSocket(r) {
+		return webSocket, "", nil
+	}
 	return surface.Choose(r.Header.Values("Accept"), q.Get("as"), eventStream, ndjson, longPoll)
 }

@@ -146,7 +146,7 @@ func (d *durable) fromStart() bool { return !d.now && d.offset.IsStart() }
 
 // begin finds where the reader begins.
 func (d *durable) begin() (err error) {
-	rd := session.Reading{Form: render.Raw, Heartbeat: d.o.Heartbeat}
+	rd := session.Reading{Form: render.Raw, Heartbeat: d.o.Heartbeat, Kind: session.KindOf(kindStreams, d.format(), d.r)}
 	if d.meta.Kind == leat.KindJSON {
 		rd.Form = render.Array
 	}
@@ -173,6 +173,17 @@ func (d *durable) begin() (err error) {
 	rd.Start.Lineage = lineage
 	d.reading = rd
 	return nil
+}
+
+// format is the name of the form to count its readers by.
+func (d *durable) format() string {
+	switch d.live {
+	case liveEvents:
+		return "durable-sse"
+	case livePoll:
+		return "durable-poll"
+	}
+	return "durable"
 }
 
 // explain says where who has missed something can read on.

@@ -73,8 +73,27 @@ func formOf(r *http.Request, q url.Values, m journal.Meta) (render.Form, string,
 	return render.Lines, contentType, nil
 }
 
+// kindStreams is the surface that readers are counted for.
+const kindStreams = "streams"
+
+// formatOf returns the name of a form to count its readers by.
+func formatOf(f render.Form) string {
+	switch f {
+	case render.EventStream:
+		return "sse"
+	case render.Lines:
+		return "ndjson"
+	case render.Array:
+		return "json"
+	}
+	return "bytes"
+}
+
 // TurnAway answers a request that cannot be served now, because of err.
 func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Method == http.MethodPost || r.Method == http.MethodPut {
+		s.o.Refused.Add(string(leat.CodeOf(err)))
+	}
 	contentType := ""
 	q, _ := surface.ParseQuery(r) // what could be read of it
 	switch {
@@ -120,6 +139,7 @@ func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values,
 		return nil, err
 	}
 	reading.Gone = gone
+	reading.Kind = session.KindOf(kindStreams, formatOf(f), r)
 	return s.o.Host.Stream(w, r, reading, func(h http.Header) { surface.StreamHeader(h, contentType) }), nil
 }
 
@@ -306,6 +326,7 @@ func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (rest
 	if rd.Start.Lineage, err = s.o.Journal.Lineage(r.Context(), c.meta); err != nil {
 		return nil, err
 	}
+	rd.Kind = session.KindOf(kindStreams, formatOf(rd.Form), r)
 	rd.Heartbeat, rd.Broken, rd.Status = s.o.Heartbeat, c.bounds.broken, c.status()
 	return s.o.Host.Stream(w, r, rd, c.fields), nil
 }

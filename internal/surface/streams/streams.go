@@ -16,6 +16,7 @@ import (
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/subscription"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/tally"
 	"github.com/leat-dev/leat/internal/upload"
 )
 
@@ -54,6 +55,10 @@ type Options struct {
 	// Subscriptions are served below __ds/; nil: there are none.
 	Subscriptions *subscription.Manager
 
+	// Refused counts appends that were answered with an error, by its code, and
+	// streams that were not made.
+	Refused *tally.Names
+
 	// NoAlias says that there are no streams below /v1/stream/.
 	NoAlias bool
 }
@@ -82,7 +87,10 @@ func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving
 	rest, err := s.answer(w, r, in)
 	if err != nil {
 		in.Leave()
-		surface.WriteError(w, r, s.o.Logger, err)
+		code := surface.WriteError(w, r, s.o.Logger, err)
+		if r.Method == http.MethodPost || r.Method == http.MethodPut {
+			s.o.Refused.Add(string(code))
+		}
 	}
 	return rest
 }
@@ -141,6 +149,7 @@ const (
 	fieldExpires = "Stream-Expires-At"  // a date and time of RFC 3339
 	fieldEnd     = "Leat-End"           // how it ended, if not complete, and why
 	fieldRetain  = "Leat-Retention"     // what is kept of it
+	fieldTrim    = "Leat-Trim"          // the last offset of what is to be removed
 )
 
 // setEnd sets the fields that tell where a stream stands and how it has ended.

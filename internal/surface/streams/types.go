@@ -85,11 +85,25 @@ func errNoType(of string) error {
 // wants it.
 func location(r *http.Request) string { return origin(r) + r.URL.EscapedPath() }
 
-// origin returns the scheme and the host as the client had them.
+// origin returns the scheme and the host as the client had them, and what stood in the
+// path before ours.
 func origin(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host
+	return scheme + "://" + r.Host + mount(r)
+}
+
+// mount returns what http.StripPrefix, or the like, has taken from the path of a request.
+func mount(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(path, "/") {
+		return "" // of a proxy's request, or one that did not come over HTTP
+	}
+	before, ok := strings.CutSuffix(path, r.URL.EscapedPath())
+	if !ok {
+		return ""
+	}
+	return before
 }

@@ -90,6 +90,9 @@ func recordsOf(body ingest.Body, isJSON bool) ([]journal.Append, error) {
 
 // append answers POST.
 func (s *Surface) append(w http.ResponseWriter, r *http.Request, name string, in *upload.Body) error {
+	if _, ok := r.Header[fieldTrim]; ok {
+		return s.trim(w, r, name, in)
+	}
 	u := &uploading{s: s, r: r, name: name, in: in}
 	err := u.parse()
 	if err == nil {

@@ -1,0 +1,6 @@
+export { LeatError } from "./error"
+export { type LeatErrorEvent, LeatEventSource, type LeatEventSourceInit, type LeatMessageEvent } from "./eventsource"
+export type { ConnectOptions, Place } from "./follow"
+export { publish, type PublishOptions, type Receipt } from "./publish"
+export type { End, Gap, LeatEvent } from "./sse"
+export { type As, type Items, stream, type Stream, type StreamOptions } from "./stream"
