@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks"
 import uPlot from "uplot"
 import { access, call } from "./server"
 import { Fact } from "./stream"
-import { language, count, millis, rate, size, t } from "./words"
+import { clock, count, language, millis, rate, size, t } from "./words"
 
 interface Times {
 	count: number
@@ -110,7 +110,7 @@ function Chart({ title, lines, write }: { title: string; lines: Line[]; write: (
 				legend: { show: false },
 				cursor: { drag: { x: false, y: false } },
 				scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
-				axes: [{ ...axis, space: 80 }, { ...axis, size: 76, values: (_, all) => all.map(write) }],
+				axes: [{ ...axis, space: 80, values: (_, all) => all.map((at) => clock(at * 1000).slice(0, 8)) }, { ...axis, size: 76, values: (_, all) => all.map(write) }],
 				series: [{}, ...lines.map((_, i) => ({ stroke: colour(i ? "second" : "accent"), width: 2, points: { show: false }, spanGaps: true, fill: i ? undefined : colour("accent-faint") }))],
 			},
 			[[], ...lines.map(() => [])] as uPlot.AlignedData,
@@ -136,7 +136,7 @@ function Chart({ title, lines, write }: { title: string; lines: Line[]; write: (
 				<h2>{title}</h2>
 				<span class="legend">
 					{lines.map((l, i) => (
-						<span key={l.name} class={i ? "second" : "one"}>
+						<span key={l.name} class={i ? "second" : undefined}>
 							{l.label} <b>{now(l)}</b>
 						</span>
 					))}

@@ -30,7 +30,7 @@ export function Readers() {
 	const f = filter.value.toLowerCase()
 	const shown = list.value?.filter((s) => !f || `${s.remote} ${s.format} ${s.surface} ${s.transport} ${s.topics.join(" ")}`.toLowerCase().includes(f))
 	return (
-		<section aria-labelledby="readers-title">
+		<section>
 			<div class="row between">
 				<h1 id="readers-title">{t("Readers", "读者")}</h1>
 				<input type="search" aria-label={t("Filter the readers", "筛选读者")} placeholder={t("Address, topic, format…", "地址、主题、格式…")} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
@@ -157,7 +157,7 @@ function Tap({ s, close }: { s: Subscriber; close: () => void }) {
 					{t("Close", "关闭")}
 				</button>
 			</div>
-			<pre class="wire" tabIndex={0} ref={box} aria-labelledby="tap-title">
+			<pre role="group" class="wire" tabIndex={0} ref={box} aria-labelledby="tap-title">
 				{text.value || t("Nothing so far.", "暂无内容。")}
 				{over.value && "\n" + t("— it has left —", "— 已离开 —")}
 			</pre>

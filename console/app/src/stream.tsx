@@ -254,11 +254,11 @@ function Jump({ onJump }: { onJump: (from: string) => void }) {
 /** One shows the record that was chosen. */
 function One({ item, name, trim }: { item?: Item; name: string; trim: () => void }) {
 	const pretty = useSignal(true)
-	if (!item) return <p class="quiet one">{t("Choose a record to see all of it.", "选择一条记录查看全部内容。")}</p>
+	if (!item) return <p class="quiet record-view">{t("Choose a record to see all of it.", "选择一条记录查看全部内容。")}</p>
 	let text = item.text
 	if (item.json && pretty.value) text = JSON.stringify(JSON.parse(item.text), null, 2)
 	return (
-		<div class="one">
+		<div class="record-view">
 			<div class="row between">
 				<span class="quiet">
 					<code>{item.id}</code> · {clock(item.time)} · {t("arrived after", "到达耗时")} {millis(item.arrived - item.time)}
@@ -282,7 +282,7 @@ function One({ item, name, trim }: { item?: Item; name: string; trim: () => void
 					</button>
 				</span>
 			</div>
-			<pre tabIndex={0} aria-label={t("The record", "记录内容")}>
+			<pre role="group" tabIndex={0} aria-label={t("The record", "记录内容")}>
 				{text}
 			</pre>
 		</div>

@@ -43,7 +43,7 @@ export function Streams() {
 	return (
 		<>
 			<First />
-			<section aria-labelledby="streams-title">
+			<section>
 				<div class="row between">
 					<h1 id="streams-title">{t("Streams", "流")}</h1>
 					<div class="row">

@@ -1,7 +1,7 @@
 // The few things that all views are made of.
 import { signal, useSignal } from "@preact/signals"
 import type { ComponentChildren } from "preact"
-import { useEffect, useRef } from "preact/hooks"
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks"
 import { said } from "./server"
 import { t } from "./words"
 
@@ -56,7 +56,7 @@ export async function copy(text: string) {
 export function Code({ text, label }: { text: string; label: string }) {
 	return (
 		<div class="code">
-			<pre tabIndex={0} aria-label={label}>
+			<pre role="group" tabIndex={0} aria-label={label}>
 				{text}
 			</pre>
 			<button type="button" class="small" onClick={() => copy(text)}>
@@ -70,7 +70,7 @@ export function Code({ text, label }: { text: string; label: string }) {
 export function Dialog(p: { title: string; act: string; danger?: boolean; onAct: () => Promise<unknown>; onClose: () => void; children?: ComponentChildren }) {
 	const ref = useRef<HTMLDialogElement>(null)
 	const busy = useSignal(false)
-	useEffect(() => ref.current!.showModal(), [])
+	useLayoutEffect(() => ref.current!.showModal(), [])
 	return (
 		<dialog ref={ref} onClose={p.onClose} aria-labelledby="dialog-title">
 			<form

@@ -44,7 +44,7 @@ export const rate = (n: number) => (n === 0 ? "0" : n < 10 ? n.toFixed(1) : coun
 
 /** millis writes a time in milliseconds. */
 export const millis = (ms: number | undefined) =>
-	ms === undefined || Number.isNaN(ms) ? "–" : ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+	ms === undefined || Number.isNaN(ms) ? "–" : ms > 0 && ms < 1 ? `${Math.round(ms * 1000)} µs` : ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
 
 /** ago writes how long ago a moment was. */
 export function ago(ms: number) {

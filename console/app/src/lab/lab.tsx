@@ -255,7 +255,7 @@ function LaneCard({ lane, chosen, at }: { lane: Lane; chosen: Signal<number>; at
 function Table({ run: r }: { run: Run }) {
 	beat.value
 	return (
-		<section aria-labelledby="compared">
+		<section>
 			<h2 id="compared">{t("Compared, as measured on this page", "对比（本页实测）")}</h2>
 			<div class="table" role="region" aria-labelledby="compared" tabIndex={0}>
 				<table class="compared">

@@ -5,10 +5,10 @@ import type { Lane, MarkKind } from "./lanes"
 const span = 20_000
 
 const shapes: Record<MarkKind, { colour: string; from: number; to: number; width: number }> = {
-	event: { colour: "accent", from: 0.4, to: 0.75, width: 2 },
-	beat: { colour: "beat", from: 0.8, to: 0.95, width: 2 },
-	request: { colour: "second", from: 0.05, to: 0.35, width: 2 },
-	first: { colour: "good", from: 0.2, to: 0.4, width: 2 },
+	event: { colour: "accent", from: 0.48, to: 0.78, width: 2 },
+	beat: { colour: "beat", from: 0.82, to: 0.95, width: 2 },
+	request: { colour: "second", from: 0.04, to: 0.28, width: 2 },
+	first: { colour: "good", from: 0.3, to: 0.46, width: 2 },
 	close: { colour: "quiet", from: 0.05, to: 0.95, width: 1 },
 	gap: { colour: "bad", from: 0.05, to: 0.95, width: 4 },
 	end: { colour: "text", from: 0.05, to: 0.95, width: 4 },

@@ -1,7 +1,7 @@
 // The bytes of one lane, as they were on the wire.
 import type { Signal } from "@preact/signals"
 import { useSignal } from "@preact/signals"
-import { useEffect, useMemo } from "preact/hooks"
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks"
 import { clock, count, shortOffset, t } from "../words"
 import type { Run } from "./run"
 import type { Seen } from "./wire"
@@ -16,6 +16,12 @@ export function WireView({ run, chosen, beat }: { run: Run; chosen: Signal<numbe
 	const lane = run.lanes[chosen.value]
 	const trace = run.wire.traces[chosen.value]
 	const drawn = useMemo(() => [...trace.seen].slice(-30).map((s, i) => <Piece key={i} s={s} />), [at.value, chosen.value, run])
+	// The newest is at the bottom and stays in sight, unless somebody reads further up.
+	const box = useRef<HTMLPreElement>(null)
+	const below = useRef(true)
+	useLayoutEffect(() => {
+		if (below.current) box.current!.scrollTop = box.current!.scrollHeight
+	}, [drawn])
 	return (
 		<section class="card wireview" aria-labelledby="wire-title">
 			<div class="row between">
@@ -36,13 +42,13 @@ export function WireView({ run, chosen, beat }: { run: Run; chosen: Signal<numbe
 			<div class="heads">
 				<div>
 					<h3>{t("Last request", "最近的请求")}</h3>
-					<pre tabIndex={0} class="wire" aria-label={t("Last request", "最近的请求")}>
+					<pre role="group" tabIndex={0} class="wire" aria-label={t("Last request", "最近的请求")}>
 						{marked(trace.request)}
 					</pre>
 				</div>
 				<div>
 					<h3>{t("Last response head", "最近的响应头")}</h3>
-					<pre tabIndex={0} class="wire" aria-label={t("Last response head", "最近的响应头")}>
+					<pre role="group" tabIndex={0} class="wire" aria-label={t("Last response head", "最近的响应头")}>
 						{trace.response}
 					</pre>
 				</div>
@@ -64,7 +70,17 @@ export function WireView({ run, chosen, beat }: { run: Run; chosen: Signal<numbe
 				{lane.resumes.length === 0 && <li class="quiet">{t("It has not come back yet. Try “Cut all”.", "尚未重连。试试“全部切断”。")}</li>}
 			</ul>
 			<h3>{t("Bytes", "字节")}</h3>
-			<pre class="wire bytes" tabIndex={0} aria-label={t("Bytes", "字节")}>
+			<pre
+				role="group"
+				class="wire bytes"
+				ref={box}
+				tabIndex={0}
+				onScroll={(e) => {
+					const el = e.currentTarget
+					below.current = el.scrollTop + el.clientHeight > el.scrollHeight - 40
+				}}
+				aria-label={t("Bytes", "字节")}
+			>
 				{drawn}
 			</pre>
 			<p class="quiet">{t("▸ from the client, ◂ from the server. The sizes of chunks and the heads of WebSocket frames stand out.", "▸ 来自客户端，◂ 来自服务器。分块大小与 WebSocket 帧头以颜色标出。")}</p>
