@@ -26,7 +26,7 @@ const modulePath = "github.com/leat-dev/leat"
 // above. Tests may import anything of ours: a stage is tested over real stores.
 var layers = [][]string{
 	{"leat/cmd/*", "leat/internal/mutants", "leat/internal/real", "leat/conformance/*"},
-	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/console"},
+	{"leat/server", "leat/server/h3", "leat/server/metrics", "leat/server/otel", "leat/console", "leat/internal/doctor"},
 	{"leat/internal/surface/*"},
 	{"leat/internal/session", "leat/internal/upload"},
 	{"leat/internal/surface"},
@@ -42,6 +42,7 @@ var layers = [][]string{
 var sideways = []rule{
 	{"leat/server/h3", []string{"leat/server"}, "HTTP/3 carries the handler that server builds"},
 	{"leat/server/metrics", []string{"leat/server"}, "what server counts, for Prometheus"},
+	{"leat/server/otel", []string{"leat/server"}, "what server does, for OpenTelemetry"},
 	{"leat/store/storetest", []string{"leat/store/memstore"}, "the suite dresses the memory store up as a foreign one"},
 }
 
@@ -94,7 +95,9 @@ var thirdParty = []rule{
 	{"leat/store/pebblestore", []string{"github.com/cockroachdb/pebble/v2"}, "one driver, one engine"},
 	{"leat/server/h3", []string{"github.com/quic-go/quic-go"}, "who does without HTTP/3 does without QUIC"},
 	{"leat/server/metrics", []string{"github.com/prometheus/client_golang"}, "who does without Prometheus does without its library: server has metrics as data"},
+	{"leat/server/otel", []string{"go.opentelemetry.io/otel"}, "who does without OpenTelemetry does without its library: server has an interface of its own"},
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
+	{"leat/cmd/leat", []string{"go.yaml.in/yaml/v4"}, "and so is the file that has them"},
 	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
 	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
 }

@@ -36,6 +36,7 @@ func (t *texts) element() ([]byte, error) {
 	for {
 		for t.at < len(t.buf) {
 			c := t.buf[t.at]
+			t.looked++
 			if s.place != inElement {
 				if err := s.between(c); err != nil {
 					return nil, t.wrongArray(err)

@@ -1,5 +1,5 @@
-// Package client publishes to Leat servers and subscribes to them, or to any
-// other server of text/event-stream, over connections that it mends itself.
+// Package client reads what servers stream over HTTP, and publishes to Leat
+// servers, over connections that it mends itself.
 //
 // [Client] is a Leat server seen from here:
 //
@@ -15,17 +15,31 @@
 //		}
 //	}
 //
-// [Subscribe] does the same for the URL of any event stream. [Publisher]
-// publishes many messages in batches, in order.
+// The function [Subscribe] does the same for any URL and any server, with any
+// method, header and body: it reads event streams, lines of JSON, the elements of
+// a JSON array while it arrives, JSON text sequences, and Leat's long poll. [Open]
+// reads bytes, and goes on with them after a cut.
 //
-// Errors are *leat.Error. One that the server sent has the members of its
-// problem document, and its status in the field "status"; one without that
-// field was made here, for example with code leat.CodeUnavailable because
-// there is no server. The package imports only the standard library and
-// packages leat and sse.
+// [Client.Publish] and [Publisher], which makes batches, publish messages to
+// topics. [Producer] appends to one stream, and each thing once. [Client.Upload]
+// appends bytes while they are made, [Client.UploadFile] a file that is there.
+//
+// # Errors
+//
+// Errors are *leat.Error, or that of the context. One that the server sent has
+// the members of its problem document as Fields, and the status of the answer in
+// the field "status". If the answer was no problem document, the first 64 KiB of
+// its body are in the field "body". An error without a status was made here, for
+// example with code leat.CodeUnavailable because there is no server.
+//
+// A response that was cut is never taken for one that has ended: where it cannot
+// be gone on with, that is an error of code [CodeTruncated].
+//
+// The package imports only the standard library and packages leat and sse.
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -148,6 +162,13 @@ func unreachable(target string, err error) *leat.Error {
 	}
 	e := &leat.Error{Code: leat.CodeUnavailable, Cause: err}
 	switch {
+	case errors.Is(err, context.Canceled):
+		// The caller has asked whether its own context has ended. This is that
+		// of another request, which had the connection before: net/http mixes
+		// them up at times.
+		e.Cause = nil
+		e.Detail = "the connection to " + where + " was closed"
+		return e
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Detail = "no server at " + where + ": connection refused"
 		return e.Advise("Start one with `leat serve`, or name the address of one that runs.")
@@ -166,6 +187,13 @@ func unreachable(target string, err error) *leat.Error {
 	}
 	e.Detail = fmt.Sprintf("%s could not be reached: %v", where, err)
 	return e
+}
+
+// unsent reports whether err means that there was no connection to send a request
+// on.
+func unsent(err error) bool {
+	var dial *net.OpError
+	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // refusedAddress is a URL that no request can be made of.

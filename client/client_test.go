@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,6 +28,14 @@ func TestUnreachable(t *testing.T) {
 		if got.Error() != tc.want || got.Code != leat.CodeUnavailable || !errors.Is(got, tc.err) {
 			t.Errorf("got %q, want %q", got, tc.want)
 		}
+	}
+}
+
+// What another request was cancelled for is not why this one failed.
+func TestForeignCancel(t *testing.T) {
+	got := unreachable("http://leat.test:1/x", &url.Error{Op: "Get", Err: context.Canceled})
+	if errors.Is(got, context.Canceled) || got.Error() != "the connection to http://leat.test:1 was closed" {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -49,7 +48,7 @@ func (s *subscription) connect(ctx context.Context) ending {
 	ended.accepted = true
 	// A server that ends each answer by itself, having sent something, is not
 	// in trouble.
-	ended.useful = time.Since(began) >= stable || ended.whole && s.delivered > before
+	ended.useful = time.Since(began) >= stable || ended.whole && s.delivered > before || ended.soon
 	return ended
 }
 
@@ -155,7 +154,6 @@ func ended() ending {
 func (s *subscription) broken(ctx context.Context, err error) ending {
 	var own *prepareError
 	var large *sse.TooLargeError
-	var dial *net.OpError
 	switch {
 	case errors.As(err, &own):
 		return ending{err: own.err}
@@ -167,7 +165,7 @@ func (s *subscription) broken(ctx context.Context, err error) ending {
 		cause := context.Cause(ctx)
 		return ending{err: cause, again: true, silent: errors.Is(cause, errStalled)}
 	}
-	return ending{err: unreachable(s.url, err), again: true, unsent: errors.As(err, &dial) && dial.Op == "dial"}
+	return ending{err: unreachable(s.url, err), again: true, unsent: unsent(err)}
 }
 
 // place is where the subscription stands, in words.

@@ -18,8 +18,10 @@ type Event struct {
 	Type string
 
 	// Data is the payload. From a Leat server that is the text or JSON of
-	// the record, base64 if its topic is binary, or, with Query.Envelope,
-	// its envelope. The bytes are the caller's to keep and to change.
+	// the record, base64 if its topic is binary, or, with Query.Envelope and
+	// in every form but FormEvents, its envelope. From others, in these forms,
+	// it is one JSON text, and there is no ID and no Type. The bytes are the
+	// caller's to keep and to change.
 	Data []byte
 
 	// Gap is not nil if this is no record, but the word of a Leat server

@@ -55,6 +55,9 @@ func newFakeServer(t *testing.T, h http.Handler) *fakeServer {
 		hs.Close()
 		transport.CloseIdleConnections()
 		<-ended
+		// An http.Server leaves connections that it closes open for half a
+		// second, which it sleeps. In a bubble that takes no time.
+		time.Sleep(time.Second)
 	})
 	return f
 }
@@ -130,6 +133,13 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.seen, s.at, s.body = append(s.seen, r), append(s.at, time.Now()), append(s.body, string(body))
 	s.mu.Unlock()
 	s.steps[min(n, len(s.steps)-1)](w, r)
+}
+
+// requests returns how many there were.
+func (s *script) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen)
 }
 
 // header returns a header of the n-th request.

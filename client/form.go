@@ -94,20 +94,20 @@ func (f Form) of(resp *http.Response) (Form, error) {
 		if isJSON && essence != "application/stream+json" {
 			return FormAny, nil
 		}
-		if slices.Contains(mediaTypes[FormLines], essence) {
+		if essence != "text/plain" && slices.Contains(mediaTypes[FormLines], essence) {
 			return FormLines, nil
 		}
 	} else if slices.Contains(mediaTypes[f], essence) || isJSON && slices.Contains(mediaTypes[f], "application/json") {
 		return f, nil
 	}
-	what, want := f.String(), f.accept()
+	what, want := f.name(), f.accept()
 	e := leat.Errorf(CodeAnswer, "%s is no %s: its content type is %q, not %s",
 		resp.Request.URL.Redacted(), what, resp.Header.Get("Content-Type"), want)
 	return "", e.With("status", resp.StatusCode).Advise("Check the address.")
 }
 
-// String is what the form is called in an error.
-func (f Form) String() string {
+// name is what the form is called in an error.
+func (f Form) name() string {
 	switch f {
 	case FormEvents:
 		return "event stream"

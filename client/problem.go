@@ -16,7 +16,8 @@ import (
 const maxProblem = 64 << 10
 
 // readProblem makes an error of an answer that is not the one hoped for. Its
-// field "status" is the status. It reads the body and does not close it.
+// field "status" is the status, and "body" the body if that says nothing by
+// itself. It reads the body and does not close it.
 func readProblem(resp *http.Response) *leat.Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	status := statusText(resp.StatusCode)
@@ -30,6 +31,9 @@ func readProblem(resp *http.Response) *leat.Error {
 	e := leat.Errorf(codeFor(resp.StatusCode), "the server answered %s", status)
 	if text := firstLine(body, resp.Header); text != "" {
 		e.Detail += ": " + text
+	}
+	if len(body) > 0 {
+		e.With("body", strings.ToValidUTF8(string(body), "\uFFFD"))
 	}
 	return e.With("status", resp.StatusCode)
 }

@@ -25,7 +25,8 @@ type Receipt struct {
 	// whose answer was lost.
 	Duplicates int
 
-	// Last is the id of the last one, empty if there is none.
+	// Last is the id of the last one, empty if the server names none: of lines
+	// of a [Producer] that it had all already.
 	Last string
 }
 
@@ -102,7 +103,11 @@ func (c *Client) delivery(o PublisherOptions) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &delivery{sender: newSender(c.HTTP, c.Header, c.Prepare), url: target, options: o.withDefaults()}, nil
+	return c.deliveryTo(target, o), nil
+}
+
+func (c *Client) deliveryTo(target string, o PublisherOptions) *delivery {
+	return &delivery{sender: newSender(c.HTTP, c.Header, c.Prepare), url: target, options: o.withDefaults()}
 }
 
 // A failure is an attempt that did not succeed.
@@ -110,6 +115,8 @@ type failure struct {
 	err   error
 	again bool          // another attempt may succeed
 	after time.Duration // not sooner, if the server said so
+
+	unknown bool // the server may have stored what it was sent
 }
 
 // send publishes b, and returns what is known to be stored of it.
@@ -157,21 +164,13 @@ func gaveUp(ctx context.Context, last error) error {
 // attempt makes one request for b. The Receipt is what is stored of it, also
 // if there is a failure.
 func (d *delivery) attempt(ctx context.Context, b *batch) (Receipt, *failure) {
-	var cancel context.CancelFunc = func() {}
-	if limit := d.options.Timeout; limit > 0 {
-		slow := leat.Errorf(leat.CodeUnavailable, "%s gave no answer within %v", d.url, limit)
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, slow)
-	}
+	ctx, cancel := d.limited(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, bytes.NewReader(b.body))
+	req, err := d.request(ctx, http.MethodPost, b.body)
 	if err != nil {
-		return Receipt{}, &failure{err: refusedAddress(d.url, err)}
+		return Receipt{}, &failure{err: err}
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
-	req.Header.Set("Accept", "application/json")
-	// The keys make the request repeatable. Without values nothing is sent;
-	// the transport repeats it by itself on a connection that went stale.
-	req.Header["Idempotency-Key"] = nil
 	resp, err := d.sender.do(req)
 	if err != nil {
 		return Receipt{}, d.broken(ctx, err)
@@ -198,6 +197,23 @@ func (d *delivery) attempt(ctx context.Context, b *batch) (Receipt, *failure) {
 	return Receipt(answer), nil
 }
 
+// request makes a request that the transport may repeat by itself, on a
+// connection that went stale: keys, or a producer, keep it from being stored
+// twice.
+func (d *delivery) request(ctx context.Context, method string, body []byte) (*http.Request, error) {
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, d.url, r)
+	if err != nil {
+		return nil, refusedAddress(d.url, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header["Idempotency-Key"] = nil // says so to the transport, and is not sent
+	return req, nil
+}
+
 // broken is the failure of a request without a whole answer.
 func (d *delivery) broken(ctx context.Context, err error) *failure {
 	var p *prepareError
@@ -205,19 +221,29 @@ func (d *delivery) broken(ctx context.Context, err error) *failure {
 		return &failure{err: p.err}
 	}
 	if ctx.Err() != nil {
-		return &failure{err: context.Cause(ctx), again: true}
+		return &failure{err: context.Cause(ctx), again: true, unknown: true}
 	}
-	return &failure{err: unreachable(d.url, err), again: true}
+	return &failure{err: unreachable(d.url, err), again: true, unknown: !unsent(err)}
 }
 
 // refused is the failure of a request with another answer than 200. NDJSON is
 // not atomic, so the lines before the one that was wrong may be stored.
 func (d *delivery) refused(resp *http.Response, b *batch) (Receipt, *failure) {
-	e := readProblem(resp)
+	f := d.refusal(resp)
+	e := leat.AsError(f.err)
 	var stored Receipt
 	stored.Count, _ = e.Fields["count"].(int)
 	stored.Duplicates, _ = e.Fields["duplicates"].(int)
 	stored.Last, _ = e.Fields["last"].(string)
+	if line, ok := e.Fields["line"].(int); ok && !f.again {
+		f.err = atRecord(e, b.first+line)
+	}
+	return stored, f
+}
+
+// refusal is the failure of a request that was answered with an error.
+func (d *delivery) refusal(resp *http.Response) *failure {
+	e := readProblem(resp)
 	f := &failure{err: e, after: retryAfter(resp.Header, time.Now())}
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests,
@@ -226,10 +252,7 @@ func (d *delivery) refused(resp *http.Response, b *batch) (Receipt, *failure) {
 	case http.StatusConflict:
 		f.again = e.Code == leat.CodeConflict // others were faster; the records are fine
 	}
-	if line, ok := e.Fields["line"].(int); ok && !f.again {
-		f.err = atRecord(e, b.first+line)
-	}
-	return stored, f
+	return f
 }
 
 // atRecord says in an error which of the records it is about.

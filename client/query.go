@@ -53,7 +53,7 @@ func (q *Query) values(form Form) url.Values {
 	switch {
 	case form == FormPoll && q.Wait != 0:
 		v.Set("wait", max(q.Wait, 0).String())
-	case q.Envelope && (form == FormEvents || form == ""):
+	case q.Envelope && form != FormLines && form != FormPoll:
 		v.Set("envelope", "1")
 	}
 	if q.FailOnGap {

@@ -39,10 +39,11 @@ func (s *subscription) readTexts(ctx context.Context, t *texts, form Form) endin
 			e := leat.Errorf(CodeTruncated, "the response ended in the middle of %s %d", what, t.n)
 			return ending{err: e.With("line", t.n), again: s.resumes || s.options.Repeat}
 		case cut || !valid:
+			first = false
+			s.delivered++
 			if !s.yield(Event{Data: bytes.Clone(text)}, wrongText(what, t.n, text)) {
 				return ending{stop: true}
 			}
-			first = false
 		case first && form == FormAny && parsePoll(text) != nil:
 			return s.answered(parsePoll(text))
 		case first && form != FormSequence && isPosition(text):

@@ -3,9 +3,8 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -15,246 +14,230 @@ import (
 	"github.com/leat-dev/leat"
 )
 
-// A StreamInfo is what a server tells of one of its streams. A topic is one.
-type StreamInfo struct {
-	Name        string `json:"name"`
-	ContentType string `json:"contentType"`
-
-	// Offset is that of the newest entry: a subscription that begins with it
-	// gets what comes next.
-	Offset string `json:"offset"`
-
-	// Records and Bytes count what is there.
-	Records int64 `json:"records"`
-	Bytes   int64 `json:"bytes"`
-
-	// End is how the stream has ended, empty if it is open. Reason says why and
-	// may be empty. It, and what follows, is told by Client.Stream only.
-	End    leat.EndState `json:"end,omitempty"`
-	Reason string        `json:"-"`
-
-	// TTL is how long the stream stays after its last use, Expires when it goes,
-	// and Retention what is kept of it, as the server's field Leat-Retention has
-	// it. They are zero where nothing was asked for.
-	TTL       time.Duration `json:"-"`
-	Expires   time.Time     `json:"-"`
-	Retention string        `json:"-"`
+// StreamURL returns the URL of a stream of the server, which is a topic seen by
+// itself: for [Open], which reads its bytes, and [Subscribe]. The parameters, such
+// as follow=1, are those of docs/protocol.md; nil is none.
+func (c *Client) StreamURL(stream string, parameters url.Values) (string, error) {
+	if err := leat.CheckName(stream); err != nil {
+		return "", err
+	}
+	segments := strings.Split(stream, "/")
+	for i, segment := range segments {
+		segments[i] = url.PathEscape(segment)
+	}
+	return c.endpoint("streams/"+strings.Join(segments, "/"), parameters)
 }
 
-// Streams returns the streams whose names begin with a prefix, in the order of
-// their names. It asks for them as the caller ranges. The last pair has an error if
-// the server cannot be reached or refuses; nothing is tried again.
-func (c *Client) Streams(ctx context.Context, prefix string) iter.Seq2[StreamInfo, error] {
-	return func(yield func(StreamInfo, error) bool) {
-		for after, more := "", true; more; {
-			list, next, err := c.streams(ctx, prefix, after, 0)
-			if err != nil {
-				yield(StreamInfo{}, err)
-				return
+// CreateOptions say which stream to make. The zero value works.
+type CreateOptions struct {
+	// ContentType is that of the stream, empty for application/octet-stream.
+	ContentType string
+
+	// TTL is how long the stream stays after it was last read or written, in
+	// whole seconds. 0 or less means until it is deleted.
+	TTL time.Duration
+
+	// Retention is what is kept of it, such as
+	// "records=1000, bytes=10485760, age=86400". Empty means all.
+	Retention string
+}
+
+// Create makes a stream. One that is there already and is as it is asked for is
+// left as it is. Create tries again as [Client.Publish] does.
+func (c *Client) Create(ctx context.Context, stream string, o CreateOptions) error {
+	target, err := c.StreamURL(stream, nil)
+	if err != nil {
+		return err
+	}
+	header := http.Header{}
+	set := func(name, value string) {
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	set("Content-Type", o.ContentType)
+	set("Leat-Retention", o.Retention)
+	if o.TTL > 0 {
+		set("Stream-TTL", strconv.FormatInt(int64((o.TTL+time.Second-1)/time.Second), 10))
+	}
+	d := c.deliveryTo(target, PublisherOptions{})
+	_, failed := d.exchange(ctx, &exchange{method: http.MethodPut, header: header})
+	if failed != nil {
+		return failed.err
+	}
+	return nil
+}
+
+// An Uploaded is the server's word for the bytes of an upload that it has
+// stored.
+type Uploaded struct {
+	Records int   // into which they were cut
+	Bytes   int64 // how many they are
+
+	// Last is the offset of the last record, empty if there is none.
+	Last string
+}
+
+// UploadOptions change how [Client.Upload] appends. The zero value works.
+type UploadOptions struct {
+	// ContentType has to be that of the stream. Empty means whatever that is.
+	ContentType string
+
+	// End ends the stream when r has ended. If the upload breaks off before,
+	// the server ends it as truncated.
+	End bool
+}
+
+// Upload appends bytes to a stream as they are read from r, over one request, so
+// that others read them while they arrive. The stream has to be there, and may
+// hold anything but JSON. Upload returns when r has ended and all is stored, or
+// with an error, and then with what is known to be stored.
+//
+// Nothing is sent twice: who has to go on after an error has to know where. A
+// [Producer] does. After an error a Read of r may still be under way.
+func (c *Client) Upload(ctx context.Context, stream string, r io.Reader, o UploadOptions) (Uploaded, error) {
+	target, err := c.StreamURL(stream, url.Values{"append": {"stream"}})
+	if err != nil {
+		return Uploaded{}, err
+	}
+	// What the transport closes, and how long r is, is not its business.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, io.NopCloser(r))
+	if err != nil {
+		return Uploaded{}, refusedAddress(target, err)
+	}
+	if o.ContentType != "" {
+		req.Header.Set("Content-Type", o.ContentType)
+	}
+	if o.End {
+		req.Header.Set("Stream-Closed", "true")
+	}
+	// Without an expectation a refusal would be known only when r has ended.
+	req.Header.Set("Expect", "100-continue")
+	sender := newSender(c.HTTP, c.Header, c.Prepare)
+	resp, err := sender.do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return Uploaded{}, ctx.Err()
+		}
+		var own *prepareError
+		if errors.As(err, &own) {
+			return Uploaded{}, own.err
+		}
+		return Uploaded{}, unreachable(target, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		e := readProblem(resp)
+		var stored Uploaded
+		stored.Records, _ = e.Fields["count"].(int)
+		bytes, _ := e.Fields["bytes"].(int)
+		stored.Bytes = int64(bytes)
+		stored.Last, _ = e.Fields["last"].(string)
+		return stored, e
+	}
+	var answer struct {
+		Count int
+		Bytes int64
+		Last  string
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	if err != nil {
+		return Uploaded{}, leat.Errorf(CodeAnswer, "the answer of %s does not say what was stored: %w", target, err)
+	}
+	return Uploaded{Records: answer.Count, Bytes: answer.Bytes, Last: answer.Last}, nil
+}
+
+// An exchange is a request that is repeated until it is answered.
+type exchange struct {
+	method string
+	header http.Header
+	body   []byte // nil is none
+}
+
+// An answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// exchange sends x until there is an answer that is final. The failure says
+// whether that is so.
+func (d *delivery) exchange(ctx context.Context, x *exchange) (*answer, *failure) {
+	unknown := false // of an attempt before
+	for failures := 0; ; failures++ {
+		a, f := d.once(ctx, x)
+		if f == nil {
+			if failures > 0 {
+				d.options.notify(Notice{Kind: Connected})
 			}
-			for _, s := range list {
-				if !yield(s, nil) {
-					return
-				}
-			}
-			after, more = next, next != ""
+			return a, nil
+		}
+		if f.again {
+			// A refusal that is final is that of all attempts.
+			unknown = unknown || f.unknown
+			f.unknown = unknown
+		}
+		if ctx.Err() != nil {
+			f.err = gaveUp(ctx, f.err)
+			return nil, f
+		}
+		if !f.again || d.options.FailFast && !d.reached {
+			return nil, f
+		}
+		delay := wait(failures, f.after, 500*time.Millisecond, 10*time.Second)
+		d.options.notify(Notice{Kind: Waiting, Err: f.err, Failures: failures + 1, Delay: delay})
+		if sleep(ctx, delay) != nil {
+			f.err = gaveUp(ctx, f.err)
+			return nil, f
 		}
 	}
 }
 
-// streams returns a page of a list. limit is how many streams the server looks at,
-// 0 for as many as it likes.
-func (c *Client) streams(ctx context.Context, prefix, after string, limit int) (list []StreamInfo, next string, err error) {
-	query := url.Values{"prefix": {prefix}, "after": {after}}
-	if limit > 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
-	target, err := c.endpoint("streams/", query)
+// once sends x once.
+func (d *delivery) once(ctx context.Context, x *exchange) (*answer, *failure) {
+	ctx, cancel := d.limited(ctx)
+	defer cancel()
+	req, err := d.request(ctx, x.method, x.body)
 	if err != nil {
-		return nil, "", err
+		return nil, &failure{err: err}
 	}
-	resp, err := c.ask(ctx, http.MethodGet, target, nil, nil)
-	if err != nil {
-		return nil, "", err
-	}
-	defer resp.Body.Close()
-	var page struct {
-		Streams []StreamInfo `json:"streams"`
-		Next    string       `json:"next"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
-		return nil, "", leat.Errorf(CodeAnswer, "the list of streams at %s cannot be read: %w", target, err).
-			Advise("Check that a Leat server is there.")
-	}
-	return page.Streams, page.Next, nil
-}
-
-// Stream returns what there is to know of a stream. That it does not exist is an
-// error with leat.CodeNotFound.
-func (c *Client) Stream(ctx context.Context, name string) (StreamInfo, error) {
-	// The name itself is the first of those that begin with it.
-	list, _, err := c.streams(ctx, name, "", 1)
-	if err != nil {
-		return StreamInfo{}, err
-	}
-	head, err := c.onStream(ctx, http.MethodHead, name, nil, nil)
-	if err != nil {
-		return StreamInfo{}, err
-	}
-	s := StreamInfo{Name: name, Bytes: -1, Records: -1} // it may have come, or gone, since
-	if len(list) == 1 && list[0].Name == name {
-		s = list[0]
-	}
-	s.ContentType, s.Offset = head.Get("Content-Type"), head.Get("Stream-Next-Offset")
-	s.Retention = head.Get("Leat-Retention")
-	if seconds, err := strconv.ParseInt(head.Get("Stream-TTL"), 10, 32); err == nil {
-		s.TTL = time.Duration(seconds) * time.Second
-	}
-	if at, err := time.Parse(time.RFC3339, head.Get("Stream-Expires-At")); err == nil {
-		s.Expires = at
-	}
-	if s.End, s.Reason = "", ""; head.Get("Stream-Closed") == "true" {
-		s.End = leat.EndComplete
-		if text := head.Get("Leat-End"); text != "" {
-			s.End, s.Reason = parseEnd(text)
-		}
-	}
-	return s, nil
-}
-
-// CreateStream makes a stream with a content type. One that is there with that type
-// is left as it is; one with another is an error with leat.CodeExists.
-func (c *Client) CreateStream(ctx context.Context, name, contentType string) error {
-	_, err := c.onStream(ctx, http.MethodPut, name, http.Header{"Content-Type": {contentType}}, nil)
-	return err
-}
-
-// EndStream ends a stream: as complete, aborted or error, empty meaning complete,
-// and with a reason that may be empty. Ending it again in the same way is no error.
-func (c *Client) EndStream(ctx context.Context, name string, state leat.EndState, reason string) error {
-	if state == "" {
-		state = leat.EndComplete
-	}
-	end := string(state)
-	if reason != "" {
-		end += "; reason=" + displayString(reason)
-	}
-	_, err := c.onStream(ctx, http.MethodPost, name, http.Header{"Stream-Closed": {"true"}, "Leat-End": {end}}, nil)
-	return err
-}
-
-// DeleteStream removes a stream with all it has.
-func (c *Client) DeleteStream(ctx context.Context, name string) error {
-	_, err := c.onStream(ctx, http.MethodDelete, name, nil, nil)
-	return err
-}
-
-// TrimStream removes the records of a stream up to an offset, that of the last of
-// them. [Client.Position] finds one.
-func (c *Client) TrimStream(ctx context.Context, name, through string) error {
-	_, err := c.onStream(ctx, http.MethodPost, name, http.Header{"Leat-Trim": {through}}, nil)
-	return err
-}
-
-// Position returns the id after which a subscription to q begins.
-func (c *Client) Position(ctx context.Context, q Query) (string, error) {
-	values := q.values(FormLines)
-	values.Set("as", "ndjson")
-	target, err := c.endpoint("events", values)
-	if err != nil {
-		return "", err
-	}
-	resp, err := c.ask(ctx, http.MethodGet, target, nil, nil)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	var first struct{ ID string }
-	if err := json.NewDecoder(resp.Body).Decode(&first); err != nil || first.ID == "" {
-		return "", leat.Errorf(CodeAnswer, "the lines of %s do not begin with a position", target).Advise("Check that a Leat server is there.")
-	}
-	return first.ID, nil
-}
-
-// onStream sends a request about one stream and returns the head of the answer.
-func (c *Client) onStream(ctx context.Context, method, name string, header http.Header, body io.Reader) (http.Header, error) {
-	target, err := c.streamURL(name)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.ask(ctx, method, target, header, body)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body.Close()
-	return resp.Header, nil
-}
-
-func (c *Client) streamURL(name string) (string, error) {
-	if err := leat.CheckName(name); err != nil {
-		return "", err
-	}
-	return c.endpoint("streams/"+url.PathEscape(name), nil)
-}
-
-// ask sends one request. An answer of 400 or above is an error, and so is none; the
-// caller closes the body of any other.
-func (c *Client) ask(ctx context.Context, method, target string, header http.Header, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
-	if err != nil {
-		return nil, refusedAddress(target, err)
-	}
-	for name, values := range header {
+	for name, values := range x.header {
 		req.Header[name] = values
 	}
-	s := newSender(c.HTTP, c.Header, c.Prepare)
-	resp, err := s.do(req)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil:
-		return nil, unreachable(target, err)
-	case resp.StatusCode < 400:
-		return resp, nil
+	resp, err := d.sender.do(req)
+	if err != nil {
+		return nil, d.broken(ctx, err)
 	}
 	defer resp.Body.Close()
-	if method == http.MethodHead && resp.StatusCode == http.StatusNotFound {
-		return nil, leat.Errorf(leat.CodeNotFound, "there is nothing at %s", target).With("status", resp.StatusCode)
+	d.reached = true
+	if resp.StatusCode/100 != 2 {
+		f := d.refusal(resp)
+		f.unknown = f.again || resp.StatusCode >= 500
+		return nil, f
 	}
-	return nil, readProblem(resp)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return nil, d.broken(ctx, err)
+	}
+	return &answer{resp.StatusCode, resp.Header, body}, nil
 }
 
-// parseEnd reads the field Leat-End: a state, perhaps with a reason that is a string
-// or a display string of RFC 9651. A reason that is neither is as if there was none.
-func parseEnd(text string) (leat.EndState, string) {
-	state, rest, _ := strings.Cut(text, ";")
-	value, _ := strings.CutPrefix(strings.TrimSpace(rest), "reason=")
-	inner, encoded := strings.CutPrefix(value, "%")
-	inner, ok := strings.CutPrefix(inner, `"`)
-	inner, closed := strings.CutSuffix(inner, `"`)
-	if !ok || !closed {
-		return leat.EndState(strings.TrimSpace(state)), ""
+// limited bounds the time of one request.
+func (d *delivery) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := d.options.Timeout
+	if limit <= 0 {
+		return ctx, func() {}
 	}
-	reason := strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(inner)
-	if encoded {
-		var err error
-		if reason, err = url.PathUnescape(inner); err != nil {
-			reason = ""
-		}
-	}
-	return leat.EndState(strings.TrimSpace(state)), strings.ToValidUTF8(reason, "\uFFFD")
+	slow := leat.Errorf(leat.CodeUnavailable, "%s gave no answer within %v", d.url, limit)
+	return context.WithTimeoutCause(ctx, limit, slow)
 }
 
-// displayString writes text as a display string of RFC 9651, which may have any
-// character.
-func displayString(text string) string {
-	out := []byte(`%"`)
-	for _, b := range []byte(text) {
-		if b < ' ' || b > '~' || b == '%' || b == '"' {
-			out = fmt.Appendf(out, "%%%02x", b)
-			continue
-		}
-		out = append(out, b)
-	}
-	return string(append(out, '"'))
+// unexpected is the failure of an answer that says nothing of what was asked.
+func (d *delivery) unexpected(a *answer, want string) *failure {
+	e := leat.Errorf(CodeAnswer, "the answer of %s, %s, does not say %s", d.url, statusText(a.status), want)
+	return &failure{err: e.Advise("Check that a Leat server is there."), unknown: true}
 }

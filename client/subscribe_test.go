@@ -298,6 +298,9 @@ func TestFinalAnswers(t *testing.T) {
 				if got := leat.AsError(err).Fields["status"]; got != tc.status {
 					t.Errorf("status %v", got)
 				}
+				if got := leat.AsError(err).Fields["body"]; name == "plain text" && got != "go away\nplease\n" {
+					t.Errorf("body %q", got)
+				}
 			})
 		})
 	}

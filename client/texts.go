@@ -36,9 +36,12 @@ type texts struct {
 	at    int   // all before has been searched
 	err   error // of r, due when the search has come to the end of buf
 
-	n int // texts, or lines, returned
-
+	n     int // texts, or lines, returned
 	array arrayState
+
+	// looked counts the bytes that were searched or moved, so that a test can
+	// tell linear from quadratic.
+	looked int
 }
 
 func newTexts(r io.Reader, limit int) *texts {
@@ -54,21 +57,22 @@ func (t *texts) fill() error {
 	if t.limit >= 0 && len(t.buf)-t.start > t.limit {
 		return errTextTooLarge
 	}
-	if t.start > 0 && (t.start == len(t.buf) || len(t.buf) == cap(t.buf)) {
-		// At most half of the work of reading: it happens when all is used
-		// up, or once for each time that the buffer is filled.
-		rest := t.buf[t.start:]
+	rest := t.buf[t.start:]
+	if t.start > 0 && t.start >= len(rest) {
+		// No more is moved than was used up before it.
 		if len(rest) == 0 && cap(t.buf) > keepTexts {
 			t.buf = make([]byte, 0, minTexts)
 		}
 		t.buf = append(t.buf[:0], rest...)
 		t.at -= t.start
 		t.start = 0
+		t.looked += len(rest)
 	}
 	if len(t.buf) > cap(t.buf)/2 {
 		grown := make([]byte, len(t.buf), 2*cap(t.buf))
 		copy(grown, t.buf)
 		t.buf = grown
+		t.looked += len(t.buf)
 	}
 	for range maxEmptyReads {
 		n, err := t.r.Read(t.buf[len(t.buf):cap(t.buf)])
@@ -97,7 +101,9 @@ func (t *texts) take() []byte {
 // is left, with the error.
 func (t *texts) until(c byte) ([]byte, error) {
 	for {
+		t.looked += len(t.buf) - t.at
 		if i := bytes.IndexByte(t.buf[t.at:], c); i >= 0 {
+			t.looked -= len(t.buf) - t.at - i
 			t.at += i + 1
 			text := t.take()
 			if t.limit >= 0 && len(text) > t.limit {
@@ -182,11 +188,6 @@ func whole(text []byte) bool {
 	return len(text) > 0 && (text[len(text)-1] < '0' || text[len(text)-1] > '9')
 }
 
-// isBlank reports whether text is nothing but the white space of JSON.
-func isBlank(text []byte) bool {
-	return len(bytes.TrimLeft(text, " \t\r\n")) == 0
-}
-
 // errTextTooLarge says that a text is larger than texts.limit.
 var errTextTooLarge = leat.Errorf(leat.CodeTooLarge, "too large")
 
@@ -198,7 +199,7 @@ func wrongText(what string, n int, text []byte) *leat.Error {
 	if len(shown) > most {
 		shown = shown[:most]
 	}
-	var any json.RawMessage
-	reason := json.Unmarshal(text, &any)
+	var nothing json.RawMessage
+	reason := json.Unmarshal(text, &nothing)
 	return leat.Errorf(CodeLine, "%s %d is no JSON text: %w, in %q", what, n, reason, shown).With("line", n)
 }

@@ -159,7 +159,7 @@ func (s *site) visit(t *testing.T, path string) *tab {
 	page.session, page.context = made.SessionID, made.BrowserContextID
 	t.Cleanup(func() {
 		if t.Failed() && !page.closed {
-			text, _ := page.try(`document.body.innerText`)
+			text, _ := page.try(`window.told ? JSON.stringify(told) : document.body.innerText`)
 			t.Logf("the page %s shows:\n%s", path, text)
 		}
 		page.close()
@@ -243,6 +243,13 @@ func (p *tab) lines(selector string) []string {
 func (p *tab) has(selector string, n int) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelectorAll(%q).length === %d`, selector, n))
+}
+
+// reload loads the page anew, and returns when the old one has gone.
+func (p *tab) reload() {
+	p.t.Helper()
+	p.eval(`window.old = true, location.reload()`)
+	p.until(`!window.old && document.readyState === 'complete'`)
 }
 
 // click clicks on the element that matches the selector.

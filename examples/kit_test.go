@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,7 +51,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must come. It is the test that
 // failed if it is over.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 // program returns the path of a program that a test needs. Where it is missing
 // the test is skipped; in CI it fails, so that none is lost unseen.
@@ -113,10 +115,11 @@ func (s *site) send(t *testing.T, method, path, body string, fields ...string) (
 	return resp, string(text)
 }
 
-// open makes a request whose answer is read as it arrives. It ends with the test.
+// open makes a request whose answer is read as it arrives. It ends with the test, at
+// the latest after so long as a whole test may take on a busy machine.
 func (s *site) open(t *testing.T, method, path, body string, fields ...string) *http.Response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -147,8 +150,7 @@ func (s *site) clients(t *testing.T, args ...string) []*reader {
 	node, python := program(t, "node", "nodejs"), program(t, "python3", "python3")
 	var all []*reader
 	for _, c := range [][]string{{node, s.name + "/client.mjs"}, {python, s.name + "/client.py"}} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		cmd := exec.CommandContext(ctx, c[0], append([]string{c[1], s.url}, args...)...)
+		cmd := exec.Command(c[0], append([]string{c[1], s.url}, args...)...)
 		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 		cmd.Stderr = t.Output()
 		out, err := cmd.StdoutPipe()
@@ -159,10 +161,15 @@ func (s *site) clients(t *testing.T, args ...string) []*reader {
 			t.Fatal(err)
 		}
 		r := &reader{what: c[1], out: bufio.NewReader(out), cmd: cmd}
-		t.Cleanup(func() { cancel(); r.wait() })
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = r.wait() }) // it may have ended well
 		all = append(all, r)
 	}
 	return all
+}
+
+// patiently ends the client if it takes too long for what it has to do next.
+func (r *reader) patiently() (stop func() bool) {
+	return time.AfterFunc(patience, func() { _ = r.cmd.Process.Kill() }).Stop
 }
 
 func (r *reader) wait() error {
@@ -173,6 +180,7 @@ func (r *reader) wait() error {
 // line returns the next line that the client prints.
 func (r *reader) line(t *testing.T) string {
 	t.Helper()
+	defer r.patiently()()
 	line, err := r.out.ReadString('\n')
 	if err != nil {
 		t.Fatalf("%s prints no further line: %v, %q", r.what, err, line)
@@ -183,6 +191,7 @@ func (r *reader) line(t *testing.T) string {
 // rest returns what the client still prints until it ends.
 func (r *reader) rest(t *testing.T) string {
 	t.Helper()
+	defer r.patiently()()
 	var all bytes.Buffer
 	if _, err := all.ReadFrom(r.out); err != nil {
 		t.Fatalf("%s: %v", r.what, err)
@@ -206,10 +215,39 @@ func same(t *testing.T, all []*reader, code int, want string) {
 // A tap is what stands between a site and its readers, and can break.
 type tap struct {
 	*httptest.Server
+	conns connections
 
-	mu      sync.Mutex
-	answers map[string]int // that have begun, by path
-	gate    chan struct{}  // requests wait until it is closed; nil if they need not
+	mu    sync.Mutex
+	came  []*http.Request // in the order in which they came
+	begun []*http.Request // those whose answer has begun
+	gate  chan struct{}   // requests wait until it is closed; nil if they need not
+}
+
+// connections can be cut, WebSockets too, which an http.Server forgets.
+type connections struct {
+	net.Listener
+
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, conn)
+	}
+	return conn, err
+}
+
+func (c *connections) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.all {
+		conn.Close()
+	}
+	c.all = nil
 }
 
 // tap returns the site as it is seen through a tap.
@@ -219,21 +257,25 @@ func (s *site) tap(t *testing.T) (*site, *tap) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{answers: map[string]int{}}
+	p := &tap{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // else a WebSocket is of another origin than its page
+		},
 		ModifyResponse: func(resp *http.Response) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.answers[resp.Request.URL.Path]++
+			p.begun = append(p.begun, resp.Request)
 			return nil
 		},
 		FlushInterval: -1,
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) {}, // the reader has gone
 	}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		gate := p.gate
+		p.came = append(p.came, r)
 		p.mu.Unlock()
 		if gate != nil {
 			select {
@@ -244,8 +286,10 @@ func (s *site) tap(t *testing.T) (*site, *tap) {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
+	p.conns.Listener, p.Listener = p.Listener, &p.conns
+	p.Start()
 	// A handler that waits for the next event would not end by itself.
-	t.Cleanup(func() { p.CloseClientConnections(); p.Close() })
+	t.Cleanup(func() { p.conns.cut(); p.Close() })
 	return &site{s.name, p.URL, s.cmd}, p
 }
 
@@ -255,7 +299,7 @@ func (p *tap) cut() (open func()) {
 	p.mu.Lock()
 	p.gate = gate
 	p.mu.Unlock()
-	p.CloseClientConnections()
+	p.conns.cut()
 	return func() {
 		p.mu.Lock()
 		p.gate = nil
@@ -264,14 +308,28 @@ func (p *tap) cut() (open func()) {
 	}
 }
 
-// answered waits until so many requests for a path have got an answer.
-func (p *tap) answered(t *testing.T, path string, n int) {
+// answered waits until the answers of so many requests whose URL contains the text
+// have begun, and returns all there are.
+func (p *tap) answered(t *testing.T, text string, n int) []*http.Request {
 	t.Helper()
-	poll(t, fmt.Sprintf("%d answers for %s", n, path), func() bool {
+	return p.wait(t, &p.begun, text, n)
+}
+
+// asked waits until so many requests whose URL contains the text have come.
+func (p *tap) asked(t *testing.T, text string, n int) []*http.Request {
+	t.Helper()
+	return p.wait(t, &p.came, text, n)
+}
+
+func (p *tap) wait(t *testing.T, list *[]*http.Request, text string, n int) (found []*http.Request) {
+	t.Helper()
+	poll(t, fmt.Sprintf("%d requests for %s", n, text), func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.answers[path] >= n
+		found = slices.DeleteFunc(slices.Clone(*list), func(r *http.Request) bool { return !strings.Contains(r.URL.String(), text) })
+		return len(found) >= n
 	})
+	return found
 }
 
 // poll calls ready until it is true: for what tells nobody that it has happened.

@@ -20,7 +20,7 @@ func TestPrices(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "prices", "-every", "50ms")
 	var want strings.Builder
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	c := client.Client{URL: s.url}
 	n := 0
@@ -120,6 +120,24 @@ func TestJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "job", "-every", "5ms")
 	steps := []string{"1/10 unpack", "2/10 read", "3/10 check", "4/10 sort", "5/10 index", "6/10 link", "7/10 compress", "8/10 sign", "9/10 copy", "10/10 tidy up"}
+	t.Run("Go", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+		defer cancel()
+		resp, _ := s.send(t, "POST", "/jobs?fail=2", "")
+		var got []string
+		for event, err := range client.Subscribe(ctx, s.url+resp.Header.Get("Location"), client.SubscribeOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(event.Data))
+		}
+		job := strings.TrimPrefix(resp.Header.Get("Location"), "/streams/")
+		want := []string{`{"done":1,"of":10,"step":"unpack"}`, `{"topic":"` + job + `","state":"error","reason":"cannot read"}`}
+		if resp.StatusCode != http.StatusAccepted || !slices.Equal(got, want) {
+			t.Errorf("status %d, then %q, want 202 and %q", resp.StatusCode, got, want)
+		}
+	})
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
 		same(t, s.clients(t), 0, strings.Join(steps, "\n")+"\ncomplete \n")
@@ -134,7 +152,7 @@ func TestJob(t *testing.T) {
 		}
 		page.click("#start")
 		state("complete")
-		page.eval(`location.reload()`)
+		page.reload()
 		state("complete")
 		if got := page.lines("#out li"); !slices.Equal(got, steps) {
 			t.Errorf("after a reload the page shows %q, want %q", got, steps)
@@ -175,7 +193,7 @@ func TestTokens(t *testing.T) {
 		page := s.visit(t, "/")
 		page.click("form button")
 		page.until(`document.querySelector('#out').textContent.split(' ').length > 3`)
-		page.eval(`location.reload()`) // in the middle of a sentence
+		page.reload() // in the middle of a sentence
 		page.until(`document.querySelector('#state').textContent === 'complete'`)
 		if got, want := page.eval(`document.querySelector('#out').textContent`), answer(t, s); got != want {
 			t.Errorf("the page shows %q, want %q", got, want)
@@ -324,6 +342,9 @@ func TestPresence(t *testing.T) {
 		}
 	}
 	here(node, "node, page, python")
+	if _, text := s.send(t, "GET", "/events?topic=here&from=-1&as=json", ""); !strings.Contains(text, `"data":{"here":[`) {
+		t.Errorf("the newest list is not there: %s", text)
+	}
 	page.until(`document.querySelector('#out').children.length === 3`)
 	if err := node.cmd.Process.Kill(); err != nil { // it says nothing
 		t.Fatal(err)

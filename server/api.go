@@ -9,6 +9,7 @@ import (
 
 // about is what /api says of the server.
 type about struct {
+	Version    string      `json:"version,omitempty"`
 	Durability store.Class `json:"durability"`
 	Head       leat.Offset `json:"head"`
 	Readers    int         `json:"readers"`
@@ -16,7 +17,7 @@ type about struct {
 }
 
 func (s *Server) about() any {
-	return about{s.o.Store.Abilities().Class, s.live.Offset(s.o.Store.Head()), s.live.Readers(), s.wire != nil}
+	return about{s.o.Version, s.o.Store.Abilities().Class, s.live.Offset(s.o.Store.Head()), s.live.Readers(), s.wire != nil}
 }
 
 // Listener returns what an http.Server of s is to listen on in place of ln: with
@@ -26,4 +27,75 @@ func (s *Server) Listener(ln net.Listener) net.Listener {
 		return ln
 	}
 	return s.wire.Listen(ln)
+}
+
+// figures are Metrics as /api has them.
+type figures struct {
+	Readers     []readersFigure  `json:"readers"`
+	TakenOver   int              `json:"takenOver"`
+	Delivered   volumeFigure     `json:"delivered"`
+	Published   volumeFigure     `json:"published"`
+	Left        map[string]int64 `json:"left"`
+	TurnedAway  map[string]int64 `json:"turnedAway"`
+	Gaps        map[string]int64 `json:"gaps"`
+	Refused     map[string]int64 `json:"refused"`
+	Waiting     int64            `json:"waiting"`
+	Commits     timesFigure      `json:"commits"`
+	Syncs       timesFigure      `json:"syncs"`
+	Durability  store.Class      `json:"durability"`
+	Failed      string           `json:"failed,omitempty"`
+	Head        leat.Offset      `json:"head"`
+	StoreBytes  int64            `json:"storeBytes"`
+	CacheBytes  int64            `json:"cacheBytes"`
+	MemoryBytes int64            `json:"memoryBytes"`
+}
+
+type readersFigure struct {
+	Surface   string `json:"surface"`
+	Format    string `json:"format"`
+	Transport string `json:"transport"`
+	Count     int64  `json:"count"`
+}
+
+type volumeFigure struct {
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// timesFigure has times in seconds, as Prometheus does.
+type timesFigure struct {
+	Count int64        `json:"count"`
+	Sum   float64      `json:"sum"`
+	UpTo  []upToFigure `json:"upTo"`
+}
+
+type upToFigure struct {
+	Bound float64 `json:"bound"`
+	Count int64   `json:"count"`
+}
+
+func (s *Server) figures() any {
+	m := s.Metrics()
+	f := figures{
+		Readers: make([]readersFigure, len(m.Readers)), TakenOver: m.TakenOver,
+		Delivered: volumeFigure(m.Delivered), Published: volumeFigure(m.Published),
+		Left: m.Left, TurnedAway: m.TurnedAway, Gaps: m.Gaps, Refused: m.Refused, Waiting: m.Waiting,
+		Commits: timesOf(m.Commits), Syncs: timesOf(m.Syncs),
+		Durability: m.Durability, Head: m.Head, StoreBytes: m.StoreBytes, CacheBytes: m.CacheBytes, MemoryBytes: m.MemoryBytes,
+	}
+	for i, r := range m.Readers {
+		f.Readers[i] = readersFigure(r)
+	}
+	if m.Failed != nil {
+		f.Failed = m.Failed.Error()
+	}
+	return f
+}
+
+func timesOf(t store.Times) timesFigure {
+	f := timesFigure{Count: t.Count, Sum: t.Sum.Seconds(), UpTo: make([]upToFigure, len(t.UpTo))}
+	for i, u := range t.UpTo {
+		f.UpTo[i] = upToFigure{u.Bound.Seconds(), u.Count}
+	}
+	return f
 }

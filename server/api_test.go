@@ -2,11 +2,15 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -245,4 +249,183 @@ func TestLabNeighbours(t *testing.T) {
 			}
 		}
 	}
+}
+
+// subscribers lists them all.
+func (s *service) subscribers(query string) []map[string]any {
+	s.t.Helper()
+	resp := s.do("GET", "/api/subscribers"+query, "")
+	var list []map[string]any
+	for _, sub := range s.read(resp)["subscribers"].([]any) {
+		list = append(list, sub.(map[string]any))
+	}
+	return list
+}
+
+// The list of subscribers says who reads what, from where, how far it has come and how
+// much it was sent; who has left is not in it.
+func TestSubscribers(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		first := s.publish("a", "1")
+		quick := s.subscribe("topic=a&topic=b/*&from=start")
+		quick.next()
+		quick.next()
+		lines := s.lines("topic=a")
+		readLines(t, lines, 1)
+		s.untilReaders(2)
+		until := func(what string, is func(all []map[string]any) bool) {
+			t.Helper()
+			for all := s.subscribers(""); ; all = s.subscribers("") {
+				if is(all) {
+					return
+				}
+				if t.Context().Err() != nil {
+					t.Fatalf("%s: %v", what, all)
+				}
+			}
+		}
+		all := s.subscribers("")
+		if len(all) != 2 {
+			t.Fatalf("%v", all)
+		}
+		e, l := all[0], all[1]
+		version := map[bool]string{true: "http/2", false: "http/1.1"}[strings.Contains(t.Name(), "HTTP/2")]
+		if e["format"] != "sse" || l["format"] != "ndjson" || e["surface"] != "events" || e["transport"] != version {
+			t.Errorf("%v\n%v", e, l)
+		}
+		if topics := fmt.Sprint(e["topics"]); topics != "[a b/*]" {
+			t.Errorf("topics %s", topics)
+		}
+		if since, err := time.Parse(time.RFC3339, e["since"].(string)); err != nil || time.Since(since) > time.Minute || !strings.HasPrefix(e["remote"].(string), "127.0.0.1:") {
+			t.Errorf("%v", e)
+		}
+		until("the reader has come to "+first, func(all []map[string]any) bool {
+			return all[0]["cursor"] == first && all[0]["lag"].(float64) == 0 && all[0]["more"] == false && all[0]["bytes"].(float64) > 40
+		})
+		if page := s.subscribers("?limit=1"); len(page) != 1 || page[0]["id"] != e["id"] {
+			t.Errorf("the first page: %v", page)
+		}
+		if page := s.subscribers(fmt.Sprintf("?limit=1&after=%v", e["id"])); len(page) != 1 || page[0]["id"] != l["id"] {
+			t.Errorf("the second page: %v", page)
+		}
+		if resp := s.do("GET", "/api/subscribers?limit=1", ""); s.read(resp)["next"] != e["id"] {
+			t.Error("the first page does not say how to go on")
+		}
+		quick.close()
+		until("it has left", func(all []map[string]any) bool { return len(all) == 1 && all[0]["id"] == l["id"] })
+		for _, q := range []string{"limit=0", "limit=1001", "after=x"} {
+			if resp := s.do("GET", "/api/subscribers?"+q, ""); resp.StatusCode != 400 {
+				t.Errorf("%s: status %d", q, resp.StatusCode)
+			}
+		}
+	})
+}
+
+// A subscriber that is dismissed is told why, where its form has a place for that, and
+// when to come back; the others stay. One that has taken nothing goes too.
+func TestDismiss(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		s.publish("a", "1")
+		s.do("PUT", "/streams/raw", "", "Content-Type", "text/plain")
+		stays := s.lines("topic=a")
+		readLines(t, stays, 1)
+		events := s.do("GET", "/events?topic=a", "")
+		lines := s.lines("topic=a")
+		raw := s.do("GET", "/streams/raw?follow=1", "")
+		s.untilReaders(4)
+		dismiss := func(i int, query string) int {
+			t.Helper()
+			return s.do("DELETE", fmt.Sprintf("/api/subscribers/%v%s", s.subscribers("")[i]["id"], query), "").StatusCode
+		}
+		if status := dismiss(1, "?reason=too%0Agreedy"); status != 204 {
+			t.Errorf("status %d", status)
+		}
+		body, err := io.ReadAll(events.Body)
+		if err != nil || !regexp.MustCompile(`\n: leat: disconnected: too\n: greedy\n\nretry: \d{4,5}\n\nid: \d+_\d+\nevent: leat.cursor\ndata: \n\n$`).Match(body) {
+			t.Errorf("the event stream ends with %q, %v", body, err)
+		}
+		s.untilReaders(3)
+		if status := dismiss(1, ""); status != 204 {
+			t.Errorf("status %d", status)
+		}
+		rest, err := io.ReadAll(lines)
+		if err != nil || !regexp.MustCompile(`\n\{"id":"\d+_\d+","retry":\d{4,5},"disconnected":"by the operator"\}\n$`).Match(rest) {
+			t.Errorf("the lines end with %q, %v", rest, err)
+		}
+		s.untilReaders(2)
+		dismiss(1, "")
+		if rest, err := io.ReadAll(raw.Body); err == nil {
+			t.Errorf("raw bytes end well, with %q", rest)
+		}
+		s.untilReaders(1)
+		id := s.publish("a", "2")
+		if line := readLines(t, stays, 1); !strings.Contains(line, id) {
+			t.Errorf("the one that stays: %s", line)
+		}
+		if n := s.srv.Metrics().Left["dismissed"]; n != 3 {
+			t.Errorf("%d were dismissed", n)
+		}
+		if resp := s.do("DELETE", "/api/subscribers/1000", ""); resp.StatusCode != 404 {
+			t.Errorf("nobody: status %d", resp.StatusCode)
+		}
+		if resp := s.do("DELETE", "/api/subscribers/1?reason="+strings.Repeat("x", 201), ""); resp.StatusCode != 400 {
+			t.Errorf("a long reason: status %d", resp.StatusCode)
+		}
+	})
+}
+
+// A tap shows what a subscriber is sent, piece by piece, and ends when it leaves.
+func TestTap(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		lines := s.lines("topic=a")
+		readLines(t, lines, 1)
+		s.untilReaders(1)
+		path := fmt.Sprintf("/api/subscribers/%v", s.subscribers("")[0]["id"])
+		tap := s.do("GET", path+"/tap", "")
+		d := sse.NewDecoder(tap.Body, nil)
+		var got, want strings.Builder
+		for i := range 20 {
+			s.publish("a", strconv.Itoa(i))
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.WriteString(line)
+		}
+		for got.Len() < want.Len() {
+			ev, err := d.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p wirePiece
+			if err := json.Unmarshal(ev.Data, &p); err != nil || p.Dir != "out" {
+				t.Fatalf("%s, %v", ev.Data, err)
+			}
+			got.Write(p.Data)
+		}
+		if got.String() != want.String() {
+			t.Errorf("the tap shows %q, want %q", got.String(), want.String())
+		}
+		s.do("DELETE", path, "")
+		if ev, err := d.Next(); err != nil || !strings.Contains(string(ev.Data), base64.StdEncoding.EncodeToString([]byte(`{"id":`))) {
+			t.Errorf("the dismissal: %v, %v", ev, err)
+		}
+		if _, err := d.Next(); err != io.EOF {
+			t.Errorf("it goes on: %v", err)
+		}
+		if resp := s.do("GET", path+"/tap", ""); resp.StatusCode != 404 {
+			t.Errorf("a tap of who has left: status %d", resp.StatusCode)
+		}
+	})
+}
+
+// /api/metrics has the figures of Metrics.
+func TestAPIMetrics(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		s.publish("a", "12345")
+		m := s.read(s.do("GET", "/api/metrics", ""))
+		if p := m["published"].(map[string]any); p["records"] != 1.0 || p["bytes"] != 5.0 || m["durability"] != "memory" || m["commits"].(map[string]any)["count"] != 1.0 {
+			t.Errorf("%v", m)
+		}
+	})
 }

@@ -307,7 +307,7 @@ func TestSubscribeHereGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for ev, err := range srv.Subscribe(t.Context(), server.Subscription{Topics: []string{"a"}, From: at[0].Offset.String()}) {
+	for ev, err := range srv.Subscribe(t.Context(), server.Subscription{Topics: []string{"a"}, From: at[0].Offset.String(), Heartbeat: 50 * time.Millisecond}) {
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -315,6 +315,8 @@ func TestSubscribeHereGaps(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s %v %v", ev.Gap.Reason, ev.Gap.Asked == at[0].Offset.String(), ev.Gap.Topics[0].Through == at[1].Offset))
 		case ev.Record != nil:
 			got = append(got, string(ev.Record.Data))
+		case len(got) > 0: // and nothing more has come
+			got = append(got, "silence")
 		}
 		if len(got) == 2 {
 			break

@@ -28,11 +28,12 @@ type Metrics struct {
 	// client closed the connection, or its network did), "stalled" (it took nothing
 	// for Options.StallTimeout), "slow" (it fell behind by more than Options.Slow lets
 	// it), "broken" (a write failed in another way), "ended" (all was sent), "cut" (the
-	// rest could not be sent), "shutdown". Polls, which are answered once, are not in it.
+	// rest could not be sent), "dismissed" (by who runs the server), "shutdown". Polls, which are answered once, are not in it.
 	Left map[string]int64
 
 	// TurnedAway counts readers that were asked to come back later before their answer
-	// was begun, by the reason: "full" (Options.MaxSubscribers) or "stopping".
+	// was begun, by the reason: "full" (Options.MaxSubscribers) or "stopping". What
+	// Options.TurnedAway returns is added.
 	TurnedAway map[string]int64
 
 	// Gaps counts gaps that readers were told, or refused for, by their reason. See Gap.
@@ -90,6 +91,11 @@ func (s *Server) Metrics() Metrics {
 	}
 	for _, r := range session.Readers {
 		m.Readers = append(m.Readers, Readers{r.Surface, r.Format, r.Transport, r.Count})
+	}
+	if s.o.TurnedAway != nil {
+		for reason, n := range s.o.TurnedAway() {
+			m.TurnedAway[reason] += n
+		}
 	}
 	sent := s.writer.Sent()
 	if s.loops != nil {

@@ -22,7 +22,7 @@ func until(t *testing.T, srv *server.Server, what string, ok func(m server.Metri
 		if ok(m) {
 			return
 		}
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > 10*time.Second {
 			t.Fatalf("%s: %+v", what, m)
 		}
 	}

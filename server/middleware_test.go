@@ -59,7 +59,7 @@ func TestUnderMiddleware(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for version, set := range protocols {
 				t.Run(version, func(t *testing.T) {
-					o := server.Options{Store: memory(t)}
+					o := server.Options{Store: memory(t), Subscriptions: true}
 					if version == "HTTP/1.1 not taken" {
 						o.Loops = -1
 					}
@@ -81,6 +81,8 @@ func (s *service) underMiddleware(t *testing.T, streams bool) {
 	if got, want := resp.Header.Get("Location"), s.url+"/streams/a/b"; resp.StatusCode != 201 || got != want {
 		t.Errorf("PUT: status %d, Location %q, want %q", resp.StatusCode, got, want)
 	}
+	s.fetch("PUT", "/streams/__ds/subscriptions/x", `{"type":"webhook","pattern":"none/*","webhook":{"url":"http://127.0.0.1:1/hook"}}`).
+		want(t, "PUT of a subscription", 201, `"jwks_url":"`+s.url+`/streams/__ds/jwks.json"`)
 	large := strings.Repeat("0123456789abcdef", 16<<10)
 	for _, body := range []string{"first", large} {
 		if resp := s.do("POST", "/streams/a/b", body, "Content-Type", "text/plain"); resp.StatusCode != 204 {

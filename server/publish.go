@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -54,10 +55,20 @@ type Published struct {
 func (s *Server) Publish(ctx context.Context, messages ...Message) ([]Published, error) {
 	s.requestBegins()
 	defer s.requestDone()
+	var topics []string
+	if s.o.Tracer != nil {
+		for _, m := range messages {
+			if !slices.Contains(topics, m.Topic) {
+				topics = append(topics, m.Topic)
+			}
+		}
+	}
+	ctx, end := s.trace(ctx, OperationPublish, topics)
 	published, err := s.publish(ctx, messages)
 	if err != nil && ctx.Err() == nil {
 		s.refused.Add(string(leat.CodeOf(err)))
 	}
+	end(Outcome{Code: leat.CodeOf(err)})
 	return published, err
 }
 

@@ -127,7 +127,8 @@ type Options struct {
 
 	// MaxSubscribers is the largest number of readers; those above it are
 	// asked to come back later. 0 or negative: no limit. Each has a descriptor,
-	// and a store that finds none left takes no more writes: leave it some.
+	// and a store that finds none left takes no more writes: leave it some. Those of
+	// Server.Subscribe count, and are never sent away.
 	MaxSubscribers int
 
 	// TailMemory bounds the memory that holds records for readers, in
@@ -184,9 +185,19 @@ type Options struct {
 	// Server.Metrics in another way. nil: there is no such path.
 	Metrics func(*Server) http.Handler
 
+	// TurnedAway, if it is not nil, returns how many connections the program has turned
+	// away before the Server saw them, by reason: Metrics.TurnedAway has them too.
+	TurnedAway func() map[string]int64
+
+	// Tracer follows what is published and who subscribes. nil: nobody does.
+	Tracer Tracer
+
 	// AllowHosts are host names, without port, that are served on a
 	// loopback address beside the loopback names.
 	AllowHosts []string
+
+	// Version is what /api says of the program that this is. It may be empty.
+	Version string
 
 	// APIToken is what requests to /api have to have, as a bearer token: that is the
 	// surface for who runs the server. Empty: they have to come from a program on this
@@ -309,7 +320,9 @@ func New(o Options) (*Server, error) {
 	if o.Lab {
 		s.wire = wire.NewRecorder(time.Now)
 	}
-	s.api = api.New(api.Options{Host: s.host, Logger: o.Logger, About: s.about, Token: o.APIToken, Wire: s.wire})
+	s.api = api.New(api.Options{
+		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
+	})
 	if o.Metrics != nil {
 		s.metrics = o.Metrics(s)
 	}
@@ -320,6 +333,10 @@ func New(o Options) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requestBegins()
 	defer s.requestDone()
+	if s.o.Tracer != nil {
+		s.serveTraced(w, r)
+		return
+	}
 	if !s.guard.Admit(w, r) {
 		return
 	}

@@ -95,12 +95,16 @@ func (s *Server) Subscribe(ctx context.Context, sub Subscription) iter.Seq2[Even
 	return func(yield func(Event, error) bool) {
 		s.requestBegins()
 		defer s.requestDone()
+		ctx, end := s.trace(ctx, OperationSubscribe, sub.Topics)
+		outcome := Outcome{}
+		defer func() { end(outcome) }()
 		reading, err := s.resolve(ctx, sub)
 		if err != nil {
+			outcome.Code = leat.CodeOf(err)
 			yield(Event{}, err)
 			return
 		}
-		for told, err := range s.host.Records(ctx, reading) {
+		for told, err := range s.host.Records(ctx, reading, func(why string) { outcome.Reason = why }) {
 			if !yield(eventOf(told), err) {
 				return
 			}

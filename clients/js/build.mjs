@@ -1,5 +1,5 @@
 // Builds dist/leat.js, one readable file, and dist/leat.d.ts beside it. With the argument
-// "check" it fails if they are not what src/ gives.
+// "check" it fails if they are not what src/ gives, or not what test/types.ts uses.
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,6 +10,8 @@ import { build } from "esbuild"
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const { version } = JSON.parse(readFileSync(here("package.json"), "utf8"))
 const banner = `// leat ${version}: built from clients/js/src by \`npm run build\`. Do not edit.\n`
+
+const compile = (...args) => execFileSync(process.execPath, [here("node_modules/typescript/bin/tsc"), ...args], { stdio: "inherit" })
 
 /** script returns the bundle. */
 export async function script(minify = false) {
@@ -30,7 +32,7 @@ export async function script(minify = false) {
 function declarations() {
 	const out = mkdtempSync(join(tmpdir(), "leat-types-"))
 	try {
-		execFileSync(process.execPath, [here("node_modules/typescript/bin/tsc"), "-p", here("."), "--outDir", out], { stdio: "inherit" })
+		compile("-p", here("."), "--outDir", out)
 		const modules = ["error", "sse", "follow", "stream", "eventsource", "publish"]
 		const text = modules.map((name) => readFileSync(join(out, name + ".d.ts"), "utf8")).join("")
 		return text.replace(/^import .*\n/gm, "").replace(/^export \{\};\n/gm, "")
@@ -48,4 +50,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 			process.exitCode = 1
 		}
 	}
+	compile("-p", here("test"))
 }

@@ -72,18 +72,20 @@ type guarded struct {
 	net.Listener
 	limit int // numbers from here on are refused
 	log   *slog.Logger
-	told  atomic.Int64 // when it was logged last, in Unix seconds
+	count *atomic.Int64 // of those that were refused
+	told  atomic.Int64  // when it was logged last, in Unix seconds
 }
 
 // refusalEvery is how often refusing is logged.
 const refusalEvery = time.Minute
 
-// guard guards a listener; without a limit there is nothing to do.
-func (d descriptors) guard(ln net.Listener, log *slog.Logger) net.Listener {
+// guard guards a listener, and counts what it refuses; without a limit there is nothing
+// to do.
+func (d descriptors) guard(ln net.Listener, log *slog.Logger, refused *atomic.Int64) net.Listener {
 	if d.limit == 0 {
 		return ln
 	}
-	return &guarded{Listener: ln, limit: d.conns, log: log}
+	return &guarded{Listener: ln, limit: d.conns, log: log, count: refused}
 }
 
 // Accept implements net.Listener.
@@ -124,6 +126,7 @@ func (g *guarded) refuse(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = c.Write([]byte(refusal))
 	_ = c.Close()
+	g.count.Add(1)
 	now := time.Now().Unix()
 	if last := g.told.Load(); now-last >= int64(refusalEvery/time.Second) && g.told.CompareAndSwap(last, now) {
 		g.log.Warn("connections are refused: nearly all descriptors are in use; raise the limit of open files (ulimit -n), or set --max-subscribers lower",

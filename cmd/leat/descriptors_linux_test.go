@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,15 @@ func TestDescriptorsRunOut(t *testing.T) {
 		} else if time.Now().After(end) {
 			t.Fatal("there is no room again:", got)
 		}
+	}
+	metrics, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer metrics.Body.Close()
+	body, _ := io.ReadAll(metrics.Body)
+	if refused := regexp.MustCompile(`leat_readers_turned_away_total{reason="descriptors"} (\d+)`).FindSubmatch(body); refused == nil || len(refused[1]) < 2 { // ten at least
+		t.Errorf("the metrics have %q", refused)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()

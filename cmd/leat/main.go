@@ -5,9 +5,12 @@
 //
 //	0    done
 //	1    failed
-//	2    the command line is wrong
+//	2    the command line is wrong, or the configuration
 //	3    there is no server at the address, or it takes no requests now
-//	4    a gap, with --fail-on-gap
+//	4    records are missing, with --fail-on-gap or --chaos
+//	5    doctor has found a problem
+//	6    what --expect says has not happened
+//	7    --chaos has found that a reader that is cut does not get what another gets
 //	130  interrupted before it was done
 package main
 
@@ -32,12 +35,15 @@ const (
 	exitUsage       = 2
 	exitNoServer    = 3
 	exitGap         = 4
+	exitProblem     = 5
+	exitUnexpected  = 6
+	exitChaos       = 7
 	exitInterrupted = 130 // what shells show for SIGINT
 )
 
 const description = `Streams of events over HTTP: publish to topics, subscribe to them with Server-Sent Events, lose the connection and go on where you stopped.
 
-Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong command line, 3 no server, 4 a gap with --fail-on-gap, 130 interrupted before it was done.`
+Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong command line or configuration, 3 no server, 4 records are missing (tail --fail-on-gap, --chaos), 5 a problem was found (doctor), 6 not what was expected (tail --expect), 7 records were skipped or repeated (tail --chaos), 130 interrupted before it was done.`
 
 // cli is the command line.
 type cli struct {
@@ -46,8 +52,12 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run a server."`
 	Publish publishCmd `cmd:"" help:"Publish records to a topic."`
 	Tail    tailCmd    `cmd:"" help:"Print records as they are published."`
+	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Streams streamsCmd `cmd:"" help:"List, show, end, trim and remove streams."`
+	Doctor  doctorCmd  `cmd:"" help:"Find out what is wrong with a stream, or with what stands between."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete command lines."`
 }
 
 // client is the server that the command line names.
@@ -73,10 +83,14 @@ func main() {
 // run executes a command line and returns the exit status.
 func run(args []string, std *streams) int {
 	var c cli
-	parser := kong.Must(&c,
-		kong.Name("leat"), kong.Description(description), kong.Writers(std.out, std.err),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parser, err := newParser(&c, std)
+	if err != nil {
+		panic(err) // a mistake in the struct
+	}
 	command, err := parser.Parse(args)
+	if wrong := (problems)(nil); errors.As(err, &wrong) {
+		return report(wrong, std)
+	}
 	if err != nil {
 		std.note("%v", err)
 		std.note("run `leat --help`, or `leat COMMAND --help`")
@@ -90,6 +104,12 @@ func run(args []string, std *streams) int {
 		return exitFailed // it is what could not be started
 	}
 	return status
+}
+
+func newParser(c *cli, std *streams) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("leat"), kong.Description(description), kong.Writers(std.out, std.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. By
@@ -117,6 +137,12 @@ func report(err error, std *streams) int {
 		return 0
 	}
 	status := statusOf(err)
+	if all := (problems)(nil); errors.As(err, &all) {
+		for _, err := range all {
+			report(err, std)
+		}
+		return status
+	}
 	if status == exitInterrupted {
 		std.note("interrupted")
 		return status
@@ -147,6 +173,12 @@ func statusOf(err error) int {
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, errProblem):
+		return exitProblem
+	case errors.Is(err, errUnexpected):
+		return exitUnexpected
+	case errors.Is(err, errChaos):
+		return exitChaos
 	case errors.Is(err, &leat.Error{Code: leat.CodeInvalidParameter}) && leat.AsError(err).Fields["status"] == nil:
 		return exitUsage // an address that is none; no server was asked
 	case errors.Is(err, &leat.Error{Code: leat.CodeUnavailable}):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -17,10 +19,43 @@ type printer func(dst []byte, e *client.Event) ([]byte, error)
 // localTime is how times are shown to people.
 const localTime = "2006-01-02 15:04:05.000"
 
+// Colours, as parameters of the control sequence that sets them.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	blue   = "34"
+	cyan   = "36"
+)
+
+// A painter returns text in a colour.
+type painter func(colour, text string) string
+
+// paintFor returns what paints what is written to w: nothing unless that is a
+// terminal, and the user has not said no to colours (no-color.org).
+func paintFor(w io.Writer) painter {
+	if !isTerminal(w) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return plain
+	}
+	return coloured
+}
+
+func plain(_, text string) string { return text }
+
+func coloured(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
+
+// A layout is how records are printed: as JSON, as their data alone, or for people.
+type layout struct {
+	json, raw bool
+	paint     painter
+}
+
 // leatPrinter prints events whose data is an envelope.
-func leatPrinter(asJSON bool) printer {
+func leatPrinter(l layout) printer {
 	return func(dst []byte, e *client.Event) ([]byte, error) {
-		if asJSON {
+		if l.json {
 			return appendCompact(dst, e.Data)
 		}
 		env, err := e.Envelope()
@@ -31,20 +66,26 @@ func leatPrinter(asJSON bool) printer {
 		if err != nil {
 			return nil, err
 		}
+		if l.raw {
+			return append(append(dst, data...), '\n'), nil
+		}
 		if env.Encoding == "base64" && !utf8.Valid(data) {
 			data, _ = json.Marshal(data)
 			data = append([]byte("base64:"), bytes.Trim(data, `"`)...)
 		}
-		return appendFields(dst, env.Time, env.Topic, env.Type, string(data)), nil
+		return l.appendFields(dst, env.Time, env.Topic, env.Type, string(data)), nil
 	}
 }
 
 // foreignPrinter prints events of any server. What they do not say, the time,
 // is that of their arrival.
-func foreignPrinter(asJSON bool) printer {
+func foreignPrinter(l layout) printer {
 	return func(dst []byte, e *client.Event) ([]byte, error) {
-		if !asJSON {
-			return appendFields(dst, time.Now(), e.ID, e.Type, string(e.Data)), nil
+		switch {
+		case l.raw:
+			return append(append(dst, e.Data...), '\n'), nil
+		case !l.json:
+			return l.appendFields(dst, time.Now(), e.ID, e.Type, string(e.Data)), nil
 		}
 		data := json.RawMessage(e.Data)
 		if !json.Valid(data) {
@@ -64,14 +105,18 @@ func foreignPrinter(asJSON bool) printer {
 }
 
 // appendFields appends a line for people; "-" stands for an empty field.
-func appendFields(dst []byte, at time.Time, fields ...string) []byte {
-	dst = at.Local().AppendFormat(dst, localTime)
-	for _, field := range fields {
+func (l layout) appendFields(dst []byte, at time.Time, where, typ, data string) []byte {
+	dst = append(dst, l.paint(dim, at.Local().Format(localTime))...)
+	for _, field := range []struct{ colour, text string }{{cyan, where}, {yellow, typ}, {"", data}} {
 		dst = append(dst, "  "...)
-		if field == "" {
-			field = "-"
+		if field.text == "" {
+			field.text = "-"
 		}
-		dst = appendPrintable(dst, field)
+		text := string(appendPrintable(nil, field.text))
+		if field.colour != "" {
+			text = l.paint(field.colour, text)
+		}
+		dst = append(dst, text...)
 	}
 	return append(dst, '\n')
 }

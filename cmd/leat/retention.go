@@ -87,8 +87,11 @@ func (r *retentionRule) set(bound string) error {
 	switch name {
 	case "records":
 		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil {
+			return fmt.Errorf("it is a number")
+		}
 		r.Retention.Records = int64(n)
-		return err
+		return nil
 	case "bytes":
 		return (*byteSize)(&r.Retention.Bytes).UnmarshalText([]byte(value))
 	case "age":

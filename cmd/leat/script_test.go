@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/leat-dev/leat/client"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"finish": cmdFinish,
 			"series": cmdSeries,
 			"hold":   cmdHold,
+			"saved":  cmdSaved,
 		},
 	})
 }
@@ -258,6 +262,23 @@ func cmdSeries(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if len(lines) != n {
 		ts.Fatalf("%s has %d lines, want %d", args[0], len(lines), n)
+	}
+}
+
+// saved FILE STREAM waits until a cursor in a file is that of the newest record of a
+// stream: a tail prints it before.
+func cmdSaved(ts *testscript.TestScript, neg bool, args []string) {
+	c := &client.Client{URL: ts.Getenv("LEAT_SERVER")}
+	s, err := c.Stream(context.Background(), args[1])
+	ts.Check(err)
+	for end := time.Now().Add(patience); ; <-time.After(2 * time.Millisecond) {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		switch {
+		case strings.TrimSpace(string(text)) == s.Offset:
+			return
+		case time.Now().After(end):
+			ts.Fatalf("%s has %q, want %s", args[0], text, s.Offset)
+		}
 	}
 }
 

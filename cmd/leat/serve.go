@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -18,10 +19,16 @@ import (
 )
 
 type serveCmd struct {
+	settings settings      `kong:"-"`
+	refused  *atomic.Int64 `kong:"-"` // connections, for want of descriptors
+
 	Listen     string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
 	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
 	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
 	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
+
+	Config      string `help:"File in YAML that has the names of these flags as keys." placeholder:"FILE" group:"Basics"`
+	PrintConfig bool   `help:"Print what is in force, as such a file, with where each value is from, and end." group:"Basics"`
 
 	CORSOrigin []string `name:"cors-origin" help:"Origin whose web pages may read and publish, such as https://example.com, or * for all, without credentials. May be repeated." placeholder:"ORIGIN" sep:"none" group:"Who may use it"`
 	AllowHost  []string `help:"Host name to serve on a loopback address, beside localhost and its like. May be repeated." placeholder:"NAME" sep:"none" group:"Who may use it"`
@@ -67,7 +74,9 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `Needs no configuration. The first line on stdout is the URL, once requests are taken, so that scripts can wait for it and use --listen 127.0.0.1:0. What else there is to know goes to stderr.
 
-SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.`
+SIGINT and SIGTERM stop it gracefully: readers are asked to come back later, spread over --drain, and publishes under way are finished. A second signal stops it at once.
+
+What is not on the command line may be in the environment (--max-record is LEAT_MAX_RECORD; several values of a flag that may be repeated are lines) or in the file that --config names.`
 }
 
 // stopLimit bounds a graceful stop: publishes that are still under way then
@@ -76,8 +85,16 @@ const stopLimit = 15 * time.Second
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, std *streams) error {
-	if c.Store == "memory" && c.Durability != "disk" {
-		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	if err := c.check(); err != nil {
+		return err
+	}
+	for _, odd := range c.settings.odd {
+		std.note("%s", odd)
+	}
+	if c.PrintConfig {
+		most := byteSize(c.maxStore())
+		c.MaxStore = &most
+		return c.settings.print(std.out)
 	}
 	logger := slog.New(slog.NewTextHandler(std.err, nil))
 	// The address comes first: if it is taken, nothing has been made on disk.
@@ -86,6 +103,7 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer ln.Close()
+	c.refused = new(atomic.Int64)
 	d := shareDescriptors(descriptorLimit())
 	d.warn(std, c.MaxSubscribers)
 	c.MaxSubscribers = d.maxSubscribers(c.MaxSubscribers)
@@ -93,11 +111,19 @@ func (c *serveCmd) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
-	err = c.serve(ctx, std, d.guard(ln, logger), st, logger)
+	err = c.serve(ctx, std, d.guard(ln, logger, c.refused), st, logger)
 	if cerr := st.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("closing the store failed: %w", cerr))
 	}
 	return err
+}
+
+// check finds flags that do not go together.
+func (c *serveCmd) check() error {
+	if c.Store == "memory" && c.Durability != "disk" {
+		return usageError("--durability is for the pebble store: the memory store keeps nothing")
+	}
+	return nil
 }
 
 // serve runs until ctx ends, or the listener fails.
@@ -106,7 +132,7 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 	if err != nil {
 		return err
 	}
-	hs := newHTTPServer(console.Wrap(srv), logger)
+	hs := newHTTPServer(console.Wrap(srv, console.Options{Lab: c.Lab}), logger)
 	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.
@@ -148,16 +174,21 @@ func stop(std *streams, srv *server.Server, hs *http.Server) error {
 // options are those of the server.
 func (c *serveCmd) options(st store.Store, logger *slog.Logger) server.Options {
 	return server.Options{
-		Store: st, Logger: logger, Metrics: metrics.Handler,
+		Store: st, Logger: logger, Metrics: metrics.Handler, TurnedAway: c.turnedAway,
 		Heartbeat: c.Heartbeat, KeyWindow: c.KeyWindow, MaxForkDepth: c.MaxForkDepth, BodyTimeout: c.BodyTimeout, StallTimeout: c.StallTimeout, Drain: c.Drain,
 		TopicAge: c.TopicAge.option(), Retention: c.rules(), MaxStore: c.maxStore(),
 		MaxRecord: int(c.MaxRecord), MaxSubscribers: c.MaxSubscribers, TailMemory: int64(c.TailMemory),
-		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, APIToken: c.APIToken, Lab: c.Lab,
+		Slow: c.slowRules(), CORSOrigins: c.CORSOrigin, AllowHosts: c.AllowHost, Version: version(), APIToken: c.APIToken, Lab: c.Lab,
 		LongPollTimeout: c.LongPollTimeout, SSECloseAfter: c.SSECloseAfter, ReadChunk: int(c.ReadChunk), NoV1: c.NoV1,
 		Subscriptions: c.Subscriptions, WebhookHosts: c.WebhookHost, WebhookTimeout: c.WebhookTimeout,
 		MaxSubscriptions: orNone(c.MaxSubscriptions), MaxSubscriptionStreams: orNone(c.MaxSubscriptionStreams),
 		ProducerWindow: c.ProducerWindow.option(), MaxProducers: orNone(c.MaxProducers), MaxWaiting: int64(orNone(c.MaxWaiting)), SyncPause: orNone(c.SyncPause),
 	}
+}
+
+// turnedAway is what the metrics have beside what the server itself turns away.
+func (c *serveCmd) turnedAway() map[string]int64 {
+	return map[string]int64{"descriptors": c.refused.Load()}
 }
 
 // orNone returns what means no limit to an option, for 0.

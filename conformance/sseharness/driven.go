@@ -60,7 +60,7 @@ func (t *T) staysAway(after string) {
 	case c := <-t.stream.conns:
 		c.cut()
 		t.fail("after %s the client asks again", after)
-	case <-time.After(700 * time.Millisecond):
+	case <-time.After(t.suite.away):
 	}
 }
 

@@ -24,7 +24,7 @@ func main() {
 	timeout := flag.Duration("timeout", 10*time.Second, "how long to wait for what has to happen")
 	parallel := flag.Int("parallel", 8, "how many tests run at once")
 	flag.Parse()
-	code, err := harness(*url, flag.Args(), &suite{timeout: *timeout, parallel: *parallel, verbose: *verbose, out: os.Stdout}, *run)
+	code, err := harness(*url, flag.Args(), &suite{timeout: *timeout, away: 700 * time.Millisecond, parallel: *parallel, verbose: *verbose, out: os.Stdout}, *run)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sseharness:", err)
 		code = 2

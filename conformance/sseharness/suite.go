@@ -23,6 +23,7 @@ type suite struct {
 	service  *service
 	only     *regexp.Regexp // by name
 	timeout  time.Duration  // for what has to happen
+	away     time.Duration  // to wait for what must not
 	parallel int
 	verbose  bool
 	out      io.Writer

@@ -93,9 +93,22 @@ func httpTests() []test {
 			t.connection().answer(status, "")
 			t.failed()
 		}}, test{fmt.Sprintf("http/%d with an empty Location is an error", status), "", func(t *T) {
+			// To fetch, and so to a browser, it leads to where it came from.
 			t.start(nil)
-			t.connection().answer(status, "", "Location", "")
-			t.failed()
+			timer := time.NewTimer(t.suite.timeout)
+			defer timer.Stop()
+			for {
+				select {
+				case c := <-t.stream.conns:
+					c.answer(status, "", "Location", "")
+					continue
+				case m := <-t.stream.messages:
+					t.equal("the callback", m.Kind, "error")
+				case <-timer.C:
+					t.fail("no error within %v", t.suite.timeout)
+				}
+				return
+			}
 		}})
 	}
 	for _, status := range []int{400, 401, 404} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,13 +52,13 @@ func message1(data string) event { return event{"message", data, ""} }
 // part returns the first and the second half of s.
 func part(s string) []string { return []string{s[:len(s)/2], s[len(s)/2:]} }
 
-// large is a text without structure of n bytes.
+// large is a text of n bytes in which no part is like another.
 func large(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%07d ", i)
+	b := make([]byte, 0, n+10)
+	for i := 1_000_000; len(b) < n; i++ {
+		b = append(strconv.AppendInt(b, int64(i), 10), ' ')
 	}
-	return b.String()[:n]
+	return string(b[:n])
 }
 
 func parsingTests() []test {
@@ -89,12 +90,11 @@ func parsingTests() []test {
 	made := vectors("parsing", "", all)
 	// Two of the size of real snapshots: one line of a JSON document, 7 and 13 MB.
 	for _, size := range []int{7_000_000, 14_000_000} {
-		data := large(size)
-		made = append(made, vector{
-			fmt.Sprintf("an event of %d MB", size/1_000_000),
-			[]string{"event: snapshot\ndata: " + data[:size/3], data[size/3:] + "\n\n"},
-			[]event{{"snapshot", data, ""}},
-		}.test("parsing", ""))
+		name := fmt.Sprintf("an event of %d MB", size/1_000_000)
+		made = append(made, test{"parsing/" + name, "", func(t *T) {
+			data := large(size)
+			vector{name, []string{"event: snapshot\ndata: " + data[:size/3], data[size/3:] + "\n\n"}, []event{{"snapshot", data, ""}}}.test("", "").run(t)
+		}})
 	}
 	return made
 }

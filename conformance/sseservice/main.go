@@ -257,17 +257,30 @@ func (r *reader) tell(ctx context.Context, message any) {
 		panic(err) // it is strings
 	}
 	url := strings.TrimSuffix(r.CallbackURL, "/") + "/" + strconv.Itoa(r.told)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err == nil {
-		req.Header.Set("Content-Type", "application/json")
-		var resp *http.Response
-		if resp, err = http.DefaultClient.Do(req); err == nil {
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
+	// More than once, since net/http may end a request with "context canceled"
+	// because the context of another one was, which had the connection just before.
+	for try := 1; ; try++ {
+		err := post(ctx, url, body)
+		if err == nil || ctx.Err() != nil {
 			return
 		}
-	}
-	if ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "sseservice:", err)
+		if try == 3 {
+			return // the harness has gone
+		}
 	}
+}
+
+func post(ctx context.Context, url string, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	io.Copy(io.Discard, resp.Body)
+	return resp.Body.Close()
 }

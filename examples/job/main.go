@@ -63,7 +63,7 @@ func (j *jobs) start(w http.ResponseWriter, r *http.Request) {
 	go func() {
 		defer cancel()
 		state := "complete"
-		switch err := j.work(ctx, stream, fail); {
+		switch err := j.work(ctx, "jobs/"+id, fail); {
 		case errors.Is(err, context.Canceled):
 			state = "aborted"
 		case err != nil:
@@ -96,7 +96,7 @@ func (j *jobs) stop(w http.ResponseWriter, r *http.Request) {
 var steps = [...]string{"unpack", "read", "check", "sort", "index", "link", "compress", "sign", "copy", "tidy up"}
 
 // work does nothing, slowly.
-func (j *jobs) work(ctx context.Context, stream string, fail int) error {
+func (j *jobs) work(ctx context.Context, topic string, fail int) error {
 	for i, step := range steps {
 		select {
 		case <-time.After(j.every):
@@ -106,8 +106,8 @@ func (j *jobs) work(ctx context.Context, stream string, fail int) error {
 		if i+1 == fail {
 			return fmt.Errorf("cannot %s", step)
 		}
-		progress := fmt.Sprintf(`{"done":%d,"of":%d,"step":%q}`, i+1, len(steps), step)
-		if err := run.Send(j.srv, "POST", stream, strings.NewReader(progress), "Content-Type", "application/json"); err != nil {
+		progress := fmt.Appendf(nil, `{"done":%d,"of":%d,"step":%q}`, i+1, len(steps), step)
+		if _, err := j.srv.Publish(ctx, server.Message{Topic: topic, Data: progress}); err != nil {
 			return err
 		}
 	}

@@ -102,7 +102,8 @@ func follow(path string, srv *server.Server) error {
 func publish(srv *server.Server, line []byte) error {
 	// A log may have any bytes, a text topic has characters.
 	text := bytes.ToValidUTF8(bytes.TrimSuffix(line, []byte("\r")), []byte("\uFFFD"))
-	return run.Send(srv, "POST", "/events?topic=log", bytes.NewReader(text), "Content-Type", "text/plain; charset=utf-8")
+	_, err := srv.Publish(run.Context(), server.Message{Topic: "log", ContentType: "text/plain", Data: text})
+	return err
 }
 
 // invent writes a log that never ends.

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +25,8 @@ func main() {
 	every := flag.Duration("every", 5*time.Second, "how often a client should say that it is there")
 	flag.Parse()
 	p := &presence{every: *every, here: map[string]*visitor{}, srv: run.Leat(server.Options{
-		// Each event has the whole list, so one is enough for who comes later.
+		// Each event has the whole list: the newest is enough for who comes, and few for who
+		// comes back.
 		Retention: []server.RetentionRule{{Pattern: "here", Retention: server.Retention{Records: 100}}},
 	})}
 	p.publish() // nobody
@@ -110,7 +110,7 @@ func (p *presence) publish() {
 	slices.Sort(names)
 	list, err := json.Marshal(map[string][]string{"here": names})
 	if err == nil {
-		err = run.Send(p.srv, "POST", "/events?topic=here", strings.NewReader(string(list)), "Content-Type", "application/json")
+		_, err = p.srv.Publish(run.Context(), server.Message{Topic: "here", ContentType: "application/json", Data: list})
 	}
 	if err != nil {
 		log.Print(err) // the server is stopping

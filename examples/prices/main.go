@@ -4,13 +4,12 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"flag"
 	"fmt"
-	"log"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/leat-dev/leat/examples/internal/run"
@@ -30,8 +29,8 @@ func main() {
 		// moved forward, and told so with a gap.
 		Slow: []server.SlowRule{{Pattern: "prices/*", Records: 200, Skip: true}},
 	})
-	// Owned by main: it ends with the program.
-	go trade(srv, *every)
+	// Owned by main: it ends with the context.
+	go trade(run.Context(), srv, *every)
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /events", srv) // to read only: who publishes is this program
@@ -39,18 +38,21 @@ func main() {
 }
 
 // trade publishes a price at a time. They are made up, and always the same.
-func trade(srv *server.Server, every time.Duration) {
+func trade(ctx context.Context, srv *server.Server, every time.Duration) {
 	symbols := [...]string{"LEAT", "WEIR", "MILL"}
 	cents := [...]int{10000, 4200, 730}
 	chance := rand.New(rand.NewPCG(1, 2))
 	for i := 0; ; i = (i + 1) % len(symbols) {
 		cents[i] = max(1, cents[i]+int(chance.NormFloat64()*float64(cents[i])/200))
-		price := fmt.Sprintf(`{"symbol":%q,"price":%d.%02d}`, symbols[i], cents[i]/100, cents[i]%100)
-		err := run.Send(srv, "POST", "/events?topic=prices/"+symbols[i], strings.NewReader(price), "Content-Type", "application/json")
+		price := fmt.Appendf(nil, `{"symbol":%q,"price":%d.%02d}`, symbols[i], cents[i]/100, cents[i]%100)
+		_, err := srv.Publish(ctx, server.Message{Topic: "prices/" + symbols[i], ContentType: "application/json", Data: price})
 		if err != nil {
-			log.Print(err) // the server is stopping
+			return // the server is stopping
+		}
+		select {
+		case <-time.After(every):
+		case <-ctx.Done():
 			return
 		}
-		time.Sleep(every)
 	}
 }

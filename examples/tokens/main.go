@@ -62,7 +62,7 @@ func (a *answers) ask(w http.ResponseWriter, r *http.Request) {
 	// Owned by answers. It ends with the answer, or when that was stopped.
 	go func() {
 		defer cancel()
-		if err := a.write(ctx, stream, string(question)); err != nil {
+		if err := a.write(ctx, "answers/"+id, string(question)); err != nil {
 			log.Print(err)
 		}
 		a.mu.Lock()
@@ -74,19 +74,18 @@ func (a *answers) ask(w http.ResponseWriter, r *http.Request) {
 }
 
 // write appends a token at a time: a reader has each before the next is made.
-func (a *answers) write(ctx context.Context, stream, question string) error {
+func (a *answers) write(ctx context.Context, topic, question string) error {
 	for token := range generate(question) {
-		err := run.Send(a.srv, "POST", stream, strings.NewReader(token), "Content-Type", "text/plain; charset=utf-8")
-		if err != nil {
+		if _, err := a.srv.Publish(context.Background(), server.Message{Topic: topic, Data: []byte(token)}); err != nil {
 			return err
 		}
 		select {
 		case <-time.After(a.every):
 		case <-ctx.Done():
-			return run.Send(a.srv, "POST", stream, nil, "Stream-Closed", "true", "Leat-End", "aborted")
+			return run.Send(a.srv, "POST", "/streams/"+topic, nil, "Stream-Closed", "true", "Leat-End", "aborted")
 		}
 	}
-	return run.Send(a.srv, "POST", stream, nil, "Stream-Closed", "true")
+	return run.Send(a.srv, "POST", "/streams/"+topic, nil, "Stream-Closed", "true")
 }
 
 func (a *answers) stop(w http.ResponseWriter, r *http.Request) {

@@ -67,6 +67,22 @@ type Reader struct {
 	failed  error
 }
 
+// Filter returns what the reader is a reader of. It may be called by many goroutines at
+// once, also after Close, as Wake and Lag may.
+func (r *Reader) Filter() *leat.Filter { return r.feed.filter }
+
+// Wake has whoever reads look again.
+func (r *Reader) Wake() { r.waker.Wake() }
+
+// Lag returns how many records are due after a position, and whether there may be more,
+// which are no longer in the tail.
+func (r *Reader) Lag(after uint64) (records int, more bool) {
+	fd := r.feed
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	return len(fd.frames) - due(fd.frames, after), after < fd.after
+}
+
 // A Start is where a reader begins.
 type Start struct {
 	// After is the position after which it is owed records; 0 is the start

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "leat-real")
 	if err == nil {
 		leatPath = filepath.Join(dir, "leat")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", leatPath, "../../cmd/leat")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.stampedVersion="+builtVersion+" -X main.stampedCommit="+builtCommit, "-o", leatPath, "../../cmd/leat")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
 		var out []byte
 		if out, err = build.CombinedOutput(); err != nil {

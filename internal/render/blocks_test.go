@@ -39,6 +39,9 @@ func TestBlocks(t *testing.T) {
 		{"line with the position", Lines.AppendCursor([]byte("<"), here), `<{"id":"` + id + `"}` + "\n"},
 		{"blank line", Lines.AppendHeartbeat([]byte("<")), "<\n"},
 		{"gap on a line", Lines.AppendGap([]byte("<"), gap), `<{"id":"` + id + `","gap":` + gapData + "}\n"},
+		{"dismissal", EventStream.AppendDismissal([]byte("<"), "too\nmany", delay, here), "<: leat: disconnected: too\n: many\n\nretry: 1500\n\nid: " + id + "\nevent: leat.cursor\ndata: \n\n"},
+		{"dismissal in lines", Lines.AppendDismissal([]byte("<"), "too \"many\"", delay, here), `<{"id":"` + id + `","retry":1500,"disconnected":"too \"many\""}` + "\n"},
+		{"raw dismissal", Raw.AppendDismissal([]byte("<"), "too many", delay, here), "<"},
 		{"last line", Lines.AppendFarewell([]byte("<"), delay, here), `<{"id":"` + id + `","retry":1500}` + "\n"},
 
 		{"raw opening", Raw.AppendOpening([]byte("<"), delay, here), "<"},

@@ -49,6 +49,11 @@ func (*Durable) AppendHeartbeat(dst []byte) []byte { return sse.AppendComment(ds
 // gone they hear when they come back, which is at once, since nothing follows.
 func (*Durable) AppendGap(dst []byte, g *Gap) []byte { return EventStream.AppendGap(dst, g) }
 
+// AppendDismissal implements Form.
+func (d *Durable) AppendDismissal(dst []byte, reason string, retry time.Duration, position leat.Offset) []byte {
+	return d.AppendFarewell(sse.AppendComment(dst, "leat: disconnected: "+reason), retry, position)
+}
+
 // AppendFarewell implements Form.
 func (*Durable) AppendFarewell(dst []byte, retry time.Duration, _ leat.Offset) []byte {
 	return appendRetry(dst, retry)

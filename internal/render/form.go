@@ -40,6 +40,10 @@ type Form interface {
 	// come back, and the position, so that nothing is read again that was
 	// only passed over.
 	AppendFarewell(dst []byte, retry time.Duration, position leat.Offset) []byte
+
+	// AppendDismissal appends what comes last when somebody has the reader go: a
+	// farewell with the reason, where the form has a place for it.
+	AppendDismissal(dst []byte, reason string, retry time.Duration, position leat.Offset) []byte
 }
 
 // The forms.
@@ -80,6 +84,12 @@ func (eventStream) AppendFarewell(dst []byte, retry time.Duration, position leat
 	return appendCursor(appendRetry(dst, retry), position)
 }
 
+// AppendDismissal has the reason in a comment: an event would be one of those that the
+// reader has asked for.
+func (f eventStream) AppendDismissal(dst []byte, reason string, retry time.Duration, position leat.Offset) []byte {
+	return f.AppendFarewell(sse.AppendComment(dst, "leat: disconnected: "+reason), retry, position)
+}
+
 // lines is NDJSON. Each block is an object with an id, as each record's is,
 // except the heartbeat: an empty line.
 type lines struct{}
@@ -110,6 +120,12 @@ func (lines) AppendFarewell(dst []byte, retry time.Duration, position leat.Offse
 	return append(strconv.AppendInt(dst, retry.Milliseconds(), 10), "}\n"...)
 }
 
+func (lines) AppendDismissal(dst []byte, reason string, retry time.Duration, position leat.Offset) []byte {
+	dst = append(appendID(dst, position), `,"retry":`...)
+	dst = append(strconv.AppendInt(dst, retry.Milliseconds(), 10), `,"disconnected":`...)
+	return append(appendString(dst, reason), "}\n"...)
+}
+
 // messages is lines for a place where an empty line is nothing: a page sees no sign of
 // life but a message.
 type messages struct{ lines }
@@ -126,6 +142,9 @@ func (raw) AppendCursor(dst []byte, _ leat.Offset) []byte                    { r
 func (raw) AppendHeartbeat(dst []byte) []byte                                { return dst }
 func (raw) AppendGap(dst []byte, _ *Gap) []byte                              { return dst }
 func (raw) AppendFarewell(dst []byte, _ time.Duration, _ leat.Offset) []byte { return dst }
+func (raw) AppendDismissal(dst []byte, _ string, _ time.Duration, _ leat.Offset) []byte {
+	return dst
+}
 
 // appendID begins the JSON object of a place in the log.
 func appendID(dst []byte, id leat.Offset) []byte {

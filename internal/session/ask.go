@@ -153,8 +153,8 @@ func (a *Ask) startFrom(ctx context.Context, l *live.Live, f *leat.Filter, now t
 
 // Resumes reports whether a reader says what it has seen.
 func (a *Ask) Resumes() bool {
-	if a.Cursor != "" {
-		return true
+	if a.Cursor != "" || a.From == "" {
+		return a.Cursor != ""
 	}
 	_, err := leat.ParseOffset(a.From)
 	return err == nil

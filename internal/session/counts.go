@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/leat-dev/leat/internal/render"
 	"github.com/leat-dev/leat/internal/socket"
+	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/tally"
 	"github.com/leat-dev/leat/store"
 )
@@ -46,10 +48,50 @@ type counts struct {
 	kinds map[Kind]*kind // those that there ever were
 }
 
-// A kind is the number of readers of one Kind at present.
-type kind struct{ readers atomic.Int64 }
+// A kind is the number of readers of one Kind at present. A reader that a tracer follows
+// has one of its own, so that the others need no room for a span.
+type kind struct {
+	Kind
+	readers atomic.Int64
+	shared  *kind         // what it counts in; nil: itself
+	span    *surface.Span // nil if nobody follows it
+}
 
-func (k *kind) goes() { k.readers.Add(-1) }
+func (k *kind) goes() {
+	if k.shared == nil {
+		k.readers.Add(-1)
+		return
+	}
+	k.shared.readers.Add(-1)
+	if k.span != nil {
+		k.span.End()
+	}
+}
+
+// followed returns what a reader is counted as whose request has a context.
+func (k *kind) followed(ctx context.Context) *kind {
+	span := surface.SpanOf(ctx)
+	if span == nil {
+		return k
+	}
+	span.Take()
+	return &kind{Kind: k.Kind, shared: k, span: span}
+}
+
+// leaves notes why a reader does.
+func (k *kind) leaves(reason socket.Reason) {
+	if k.span != nil {
+		k.span.Reason = string(reason)
+	}
+}
+
+// unfollow lets another reader have the span.
+func (k *kind) unfollow() {
+	if k.span != nil {
+		k.span.Return()
+		k.span = nil
+	}
+}
 
 func newCounts() counts {
 	reasons := make([]string, len(socket.Reasons))
@@ -69,7 +111,7 @@ func (c *counts) comes(of Kind) *kind {
 	defer c.mu.Unlock()
 	k := c.kinds[of]
 	if k == nil {
-		k = new(kind)
+		k = &kind{Kind: of}
 		c.kinds[of] = k
 	}
 	k.readers.Add(1)

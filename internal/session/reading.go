@@ -50,6 +50,7 @@ type Host struct {
 	o        Options
 	notTaken sync.Once // logged
 	counts
+	roll roll
 }
 
 // NewHost returns a Host.
@@ -208,7 +209,7 @@ func (h *Host) join(ctx context.Context, rd *Reading, waker live.Waker) (*sessio
 		asked = strings.Clone(rd.Asked)
 	}
 	return &session{
-		kind: h.comes(rd.Kind), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
+		kind: h.comes(rd.Kind).followed(ctx), Reader: reader, then: then, closeAt: closeAt, known: rd.Known,
 		host: h, form: rd.Form, beat: rd.Beat, asked: asked, gapError: rd.GapError,
 		limited: rd.Limit != 0, left: rd.Limit, within: rd.Within, id: rd.Start.After, loss: rd.Loss,
 	}, nil
@@ -223,6 +224,8 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 	case ses == nil:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method != http.MethodHead:
+		h.roll.enter(ses, r, rd)
 	}
 	return ses
 }
@@ -256,7 +259,6 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		ses.Close()
 		return nil
 	}
-	ses.remote = r.RemoteAddr
 	return h.o.Writer.Begin(r.Context(), socket.Conn{
 		Output:    surface.NewOutput(w),
 		Source:    ses,
@@ -308,12 +310,10 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	if ses == nil {
 		return true
 	}
-	if h.o.Logger.Enabled(r.Context(), slog.LevelDebug) {
-		ses.remote = strings.Clone(r.RemoteAddr) // nothing of the request is kept
-	}
 	header(w.Header())
 	fd, head, err := surface.TakeOver(w, r, rd.status())
 	if err != nil {
+		ses.kind.unfollow()
 		ses.Close()
 		h.notTaken.Do(func() {
 			h.o.Logger.Warn("a reader's connection could not be taken over from the http.Server: readers may cost a goroutine each; this is logged once", "remote", r.RemoteAddr, "err", err)
@@ -334,7 +334,11 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 
 // log tells how a reader left.
 func (h *Host) log(ses *session, reason socket.Reason) {
+	if ses.dismissed() {
+		reason = socket.ReasonDismissed
+	}
 	h.left.Add(string(reason))
+	ses.kind.leaves(reason)
 	after := h.o.Live.Offset(ses.After())
 	h.o.Logger.Debug("reader left", "remote", ses.remote, "reason", reason, "after", after)
 	if err := ses.Err(); reason == socket.ReasonCut && err != nil {

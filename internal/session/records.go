@@ -23,8 +23,8 @@ type Told struct {
 // due, each once, in order, until there will be no more. The Form must be
 // render.Records. If rd.Heartbeat is not 0 the position is told after a silence so
 // long. The last pair has the error if the reader cannot go on, ctx ends or the server
-// stops.
-func (h *Host) Records(ctx context.Context, rd *Reading) iter.Seq2[Told, error] {
+// stops. left is told why it ends, as the counts are.
+func (h *Host) Records(ctx context.Context, rd *Reading, left func(reason string)) iter.Seq2[Told, error] {
 	return func(yield func(Told, error) bool) {
 		bell := socket.NewBell()
 		ses, err := h.join(ctx, rd, bell)
@@ -39,6 +39,7 @@ func (h *Host) Records(ctx context.Context, rd *Reading) iter.Seq2[Told, error] 
 		// Also if the loop that takes what is told is left by a panic.
 		defer func() {
 			h.log(ses, telling.reason)
+			left(string(telling.reason))
 			ses.Close()
 		}()
 		telling.run()

@@ -20,11 +20,12 @@ import (
 type session struct {
 	*live.Reader
 	kind    *kind        // nil once it is closed
+	entry                // in the roll, of a reader with a connection
 	then    *live.Reader // goes on where Reader ends; nil if that is the last
 	host    *Host
 	form    render.Form
 	asked   string     // the offset that the reader came with
-	remote  string     // its address, if it is to be logged
+	remote  string     // its address
 	loss    store.Loss // of the offset the reader came with; to be told
 	left    int64      // bytes of frames, if limited
 	id      uint64     // the position that the client knows
@@ -47,6 +48,8 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	switch {
 	case s.complete():
 		return socket.End
+	case s.dismissed():
+		return s.goNow()
 	case s.loss != store.LossNone:
 		return s.tell()
 	}
@@ -73,6 +76,7 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 		}
 		return socket.End
 	default:
+		s.at.Store(s.After())
 		// Who waits for a page of history, or for what the follower has yet to
 		// hear of, has not come to the head.
 		if atHead := s.After() >= max(head, s.known); atHead && s.late() && s.Between() {
@@ -112,11 +116,13 @@ func (s *session) trim(out *frame.Ranges) {
 // Advance implements socket.Source.
 func (s *session) Advance(out *frame.Ranges, n int) {
 	before := s.After()
+	s.moves(out.Bytes, n)
 	s.Reader.Advance(out, n)
 	s.left -= int64(n)
 	s.within = s.within || n > 0
 	if after := s.After(); after != before {
 		s.id = after // the last event's
+		s.at.Store(after)
 	}
 }
 
@@ -126,10 +132,13 @@ func (s *session) Between() bool { return s.complete() || s.Reader.Between() }
 
 // Notice implements socket.Source: it tells a gap.
 func (s *session) Notice() (block []byte) {
+	if s.dismissed() {
+		return s.sends(s.dismissal())
+	}
 	for _, gap := range s.takeGaps() {
 		block = s.form.AppendGap(block, gap)
 	}
-	return block
+	return s.sends(block)
 }
 
 // takeGaps returns what there is to tell: one gap, or two if topics were deleted beside
@@ -185,16 +194,17 @@ func (s *session) Heartbeat() []byte {
 	s.Reader.Peek(&none, 0)
 	none.Reset()
 	moved := s.After() != s.id
+	s.at.Store(s.After())
 	if s.beat == BeatEvent || s.beat == BeatAuto && moved {
 		s.id = s.After()
-		return s.form.AppendCursor(nil, s.host.o.Live.Offset(s.id))
+		return s.sends(s.form.AppendCursor(nil, s.host.o.Live.Offset(s.id)))
 	}
-	return s.form.AppendHeartbeat(nil)
+	return s.sends(s.form.AppendHeartbeat(nil))
 }
 
 // Farewell implements socket.Source.
 func (s *session) Farewell(delay time.Duration) []byte {
-	return s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After()))
+	return s.sends(s.form.AppendFarewell(nil, delay, s.host.o.Live.Offset(s.After())))
 }
 
 // TooSlow implements socket.Source. Who cannot be told cannot be skipped.
@@ -210,6 +220,7 @@ func (s *session) Close() {
 	}
 	s.kind.goes()
 	s.kind = nil
+	s.host.roll.leave(s)
 	s.Reader.Close()
 	if s.then != nil {
 		s.then.Close()

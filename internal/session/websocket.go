@@ -29,7 +29,7 @@ func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) *sock
 		ws.Close(surface.CloseNormal, string(socket.ReasonEnded))
 		return nil
 	}
-	ses.remote = r.RemoteAddr
+	h.roll.enter(ses, r, rd)
 	return h.o.Writer.Begin(ctx, socket.Conn{
 		Output:    ws,
 		Source:    ses,
@@ -42,26 +42,29 @@ func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) *sock
 				reason = socket.ReasonBroken // it panicked
 			}
 			h.log(ses, reason)
-			ws.Close(closing(ses, reason), string(reason))
+			ws.Close(closing(ses, reason))
 		},
 	})
 }
 
-// closing returns the code with which a WebSocket is closed, 0 for one whose client is not
-// there to hear it.
-func closing(ses *session, reason socket.Reason) int {
-	switch reason {
-	case socket.ReasonEnded:
-		return surface.CloseNormal
-	case socket.ReasonShutdown:
-		return surface.CloseRestart
-	case socket.ReasonSlow:
-		return surface.ClosePolicy
-	case socket.ReasonGone, socket.ReasonBroken, socket.ReasonStalled:
-		return 0
+// closing returns the code and the reason with which a WebSocket is closed; the code is 0
+// for one whose client is not there to hear it.
+func closing(ses *session, reason socket.Reason) (code int, text string) {
+	text = string(reason)
+	switch {
+	case ses.dismissed():
+		return surface.ClosePolicy, string(socket.ReasonDismissed)
+	case reason == socket.ReasonEnded:
+		return surface.CloseNormal, text
+	case reason == socket.ReasonShutdown:
+		return surface.CloseRestart, text
+	case reason == socket.ReasonSlow:
+		return surface.ClosePolicy, text
+	case reason == socket.ReasonGone, reason == socket.ReasonBroken, reason == socket.ReasonStalled:
+		return 0, text
 	}
 	if e := (*leat.Error)(nil); errors.As(ses.Err(), &e) && e.Code == leat.CodeUnavailable {
-		return surface.CloseRestart
+		return surface.CloseRestart, text
 	}
-	return surface.CloseInternal
+	return surface.CloseInternal, text
 }

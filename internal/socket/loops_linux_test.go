@@ -426,7 +426,7 @@ func TestLoopNeverReading(t *testing.T) {
 	var stalled []*peer
 	for range 50 {
 		p := connect(t, ls)
-		p.script.add(strings.Repeat("x", 16<<20))
+		p.script.add(strings.Repeat("x", 2<<20))
 		stalled = append(stalled, p)
 	}
 	for i := range 100 {

@@ -101,7 +101,11 @@ const (
 	ReasonEnded    Reason = "ended"    // all was sent
 	ReasonCut      Reason = "cut"      // the Source could not go on
 	ReasonShutdown Reason = "shutdown" // the server stops
+
+	// ReasonDismissed is the reason of who ends that way: the socket sees an end like
+	// others.
+	ReasonDismissed Reason = "dismissed" // somebody had the reader go
 )
 
 // Reasons are all of them.
-var Reasons = []Reason{ReasonGone, ReasonStalled, ReasonSlow, ReasonBroken, ReasonEnded, ReasonCut, ReasonShutdown}
+var Reasons = []Reason{ReasonGone, ReasonStalled, ReasonSlow, ReasonBroken, ReasonEnded, ReasonCut, ReasonShutdown, ReasonDismissed}

@@ -48,12 +48,14 @@ type Writer struct {
 	stall   time.Duration
 	buffers sync.Pool // of *buffer
 	sent    sum
+	began   time.Time
 
 	stopped context.Context // done when the server stops
 	stop    context.CancelFunc
 
-	mu     sync.Mutex
-	spread time.Duration
+	mu      sync.Mutex
+	spread  time.Duration
+	serving map[*Serving]struct{} // to be woken when the server stops
 }
 
 type buffer struct {
@@ -66,7 +68,7 @@ func NewWriter(o Options) *Writer {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = time.Minute
 	}
-	w := &Writer{stall: o.StallTimeout}
+	w := &Writer{stall: o.StallTimeout, began: time.Now(), serving: make(map[*Serving]struct{})}
 	w.stopped, w.stop = context.WithCancel(context.Background())
 	w.buffers.New = func() any { return new(buffer) }
 	return w
@@ -81,8 +83,14 @@ func (w *Writer) Shutdown(spread time.Duration) {
 	if w.stopped.Err() == nil {
 		w.spread = spread
 		w.stop()
+		for s := range w.serving {
+			s.Bell.Wake()
+		}
 	}
 }
+
+// now returns the time since w began.
+func (w *Writer) now() time.Duration { return time.Since(w.began) }
 
 // farewellDelay returns when a client is asked to come back: never at once.
 func (w *Writer) farewellDelay() time.Duration {
@@ -176,13 +184,15 @@ type Serving struct {
 	writer *Writer
 	ctx    context.Context // that of the request, whose state this is
 	Conn
-	reason    Reason
-	lastWrite time.Time
+	reason Reason
+
+	// Times are those since the Writer began.
+	lastWrite time.Duration
 
 	// The timer measures silence only: nothing that is due waits for it.
-	silence          *time.Timer
-	rings            time.Time   // then it rings the bell
-	leaving, closing func() bool // so that these do not any more
+	silence *time.Timer
+	rings   time.Duration // then it rings the bell
+	leaving func() bool   // so that the end of ctx does not any more
 }
 
 // Run is the rest of Serve, and ends with Done. An idle reader waits right here, and for
@@ -199,10 +209,13 @@ func (s *Serving) Run() {
 
 // start has the bell rung when anything happens, and sends the head.
 func (s *Serving) start() Reason {
-	s.rings = time.Now().Add(s.Heartbeat)
+	w := s.writer
+	s.rings = w.now() + s.Heartbeat
 	s.silence = time.AfterFunc(s.Heartbeat, s.Bell.Wake)
 	s.leaving = context.AfterFunc(s.ctx, s.Bell.Wake)
-	s.closing = context.AfterFunc(s.writer.stopped, s.Bell.Wake)
+	w.mu.Lock()
+	w.serving[s] = struct{}{}
+	w.mu.Unlock()
 	head := s.Head
 	s.Head = nil
 	return s.send(head, true)
@@ -212,7 +225,10 @@ func (s *Serving) start() Reason {
 func (s *Serving) end() {
 	s.silence.Stop()
 	s.leaving()
-	s.closing()
+	w := s.writer
+	w.mu.Lock()
+	delete(w.serving, s)
+	w.mu.Unlock()
 	// When a client goes away a write may fail before the request's context ends, or
 	// the other way round.
 	if s.reason == ReasonBroken && s.ctx.Err() != nil {
@@ -235,7 +251,7 @@ func (s *Serving) look() Reason {
 		if s.stopping() { // whatever else there is to do
 			return s.farewell()
 		}
-		if time.Now().Before(s.rings) {
+		if s.writer.now() < s.rings {
 			return ""
 		}
 		if reason := s.beat(); reason != "" {
@@ -255,7 +271,7 @@ func (s *Serving) farewell() Reason {
 
 // beat sends a heartbeat if the silence has lasted, and sets the timer anew.
 func (s *Serving) beat() Reason {
-	if quiet := time.Since(s.lastWrite); quiet < s.Heartbeat {
+	if quiet := s.writer.now() - s.lastWrite; quiet < s.Heartbeat {
 		s.ringAfter(s.Heartbeat - quiet)
 		return ""
 	}
@@ -267,7 +283,7 @@ func (s *Serving) beat() Reason {
 }
 
 func (s *Serving) ringAfter(d time.Duration) {
-	s.rings = time.Now().Add(d)
+	s.rings = s.writer.now() + d
 	s.silence.Reset(d)
 }
 
@@ -361,7 +377,7 @@ func (s *Serving) send(p []byte, flush bool) Reason {
 	if err == nil && flush {
 		err = s.Output.Flush()
 	}
-	s.lastWrite = time.Now()
+	s.lastWrite = s.writer.now()
 	switch {
 	case err == nil:
 		return ""

@@ -27,7 +27,7 @@ func Negotiate(accept []string, offers ...string) (string, error) {
 	}
 	if best == "" {
 		return "", leat.Errorf(leat.CodeNotAcceptable, "Accept asks for %s, and there is only %s", field, strings.Join(offers, ", ")).
-			Advise("Ask for one of these, or for */*.").With("available", offers)
+			Advise("Ask for one of these, or for */*.").With("available", slices.Clone(offers))
 	}
 	return best, nil
 }
@@ -42,7 +42,8 @@ type Offer struct {
 // Choose returns the offer to answer with, and the media type: what as names if
 // it is not empty, otherwise what the Accept field prefers.
 func Choose(accept []string, as string, offers ...Offer) (Offer, string, error) {
-	var types, names []string
+	var room [8]string // so that nothing is allocated for a request that will last
+	types := room[:0]
 	for _, o := range offers {
 		if as == o.As {
 			contentType, err := Negotiate(accept, o.Types...)
@@ -51,9 +52,13 @@ func Choose(accept []string, as string, offers ...Offer) (Offer, string, error) 
 			}
 			return o, contentType, nil
 		}
-		types, names = append(types, o.Types...), append(names, o.As)
+		types = append(types, o.Types...)
 	}
 	if as != "" {
+		var names []string
+		for _, o := range offers {
+			names = append(names, o.As)
+		}
 		return Offer{}, "", InvalidParameter("as", as, "It is one of "+strings.Join(names, ", ")+".")
 	}
 	contentType, err := Negotiate(accept, types...)

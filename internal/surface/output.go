@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -8,27 +9,28 @@ import (
 )
 
 // Output is a response as package socket writes to it.
-type Output struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	flushes bool
-}
+type Output struct{ w http.ResponseWriter }
 
 // NewOutput returns the Output of a response. If it cannot flush (see CheckFlush) all is
 // sent when the http.Server has enough of it, or at the end.
 func NewOutput(w http.ResponseWriter) *Output {
-	return &Output{w, http.NewResponseController(w), CheckFlush(w) == nil}
+	return &Output{w}
 }
 
-func (o *Output) Write(p []byte) (int, error)        { return o.w.Write(p) }
-func (o *Output) SetWriteDeadline(t time.Time) error { return o.rc.SetWriteDeadline(t) }
+func (o *Output) Write(p []byte) (int, error) { return o.w.Write(p) }
 
 // Flush implements socket.Output.
 func (o *Output) Flush() error {
-	if !o.flushes {
+	err := http.NewResponseController(o.w).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
 		return nil
 	}
-	return o.rc.Flush()
+	return err
+}
+
+// SetWriteDeadline implements socket.Output.
+func (o *Output) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(o.w).SetWriteDeadline(t)
 }
 
 // CheckFlush returns an error if what wraps a response has hidden how to flush it, so

@@ -47,6 +47,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		h.Set("Retry-After", "2")
 	}
 	WriteJSON(w, status, doc)
+	if span := SpanOf(r.Context()); span != nil {
+		span.Code = e.Code
+	}
 	return e.Code
 }
 

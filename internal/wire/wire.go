@@ -6,7 +6,6 @@
 package wire
 
 import (
-	"context"
 	"net"
 	"sync"
 	"time"
@@ -18,44 +17,23 @@ const (
 	keptPieces = 8 << 10
 )
 
-// A Direction is where bytes went.
-type Direction string
-
-// The directions, and what else befalls a connection.
-const (
-	In     Direction = "in"     // from the client
-	Out    Direction = "out"    // to the client
-	Closed Direction = "closed" // no bytes: the connection has ended
-)
-
-// A Piece is what one read or write of a connection moved.
-type Piece struct {
-	Number uint64 // of all pieces, from 1 on, without holes
-	Conn   uint64
-	At     time.Time
-	Dir    Direction
-	Data   []byte // not to be changed
-}
-
-// A Recorder keeps the newest pieces of all connections of its listeners. All methods
-// may be called by many goroutines at once.
+// A Recorder is the log of all connections of its listeners, and can harm them. All
+// methods may be called by many goroutines at once.
 type Recorder struct {
+	*Log
 	now func() time.Time
 
 	mu     sync.Mutex
 	conns  map[uint64]*Conn
-	last   uint64 // the newest connection
-	pieces []Piece
-	bytes  int
-	number uint64        // of the newest piece
-	more   chan struct{} // closed and replaced with each piece
+	last   uint64        // the newest connection
 	stall  time.Time     // until then nothing is written
+	turned chan struct{} // closed and replaced when stall is set
 	closed bool
 }
 
 // NewRecorder returns a Recorder that takes the time from now.
 func NewRecorder(now func() time.Time) *Recorder {
-	return &Recorder{now: now, conns: map[uint64]*Conn{}, more: make(chan struct{})}
+	return &Recorder{Log: NewLog(now, keptBytes, keptPieces), now: now, conns: map[uint64]*Conn{}, turned: make(chan struct{})}
 }
 
 // Listen returns a listener whose connections are recorded.
@@ -81,38 +59,6 @@ func (l *listener) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// After returns the pieces after the one with a number, as many as are kept, and waits
-// for one if there is none. A number that the next piece does not follow says that some
-// are gone. The error is that of ctx, or net.ErrClosed after Close.
-func (r *Recorder) After(ctx context.Context, number uint64) ([]Piece, error) {
-	for {
-		r.mu.Lock()
-		new := min(r.number-min(number, r.number), uint64(len(r.pieces)))
-		pieces, more := r.pieces[uint64(len(r.pieces))-new:], r.more
-		pieces = append([]Piece(nil), pieces...)
-		closed := r.closed
-		r.mu.Unlock()
-		switch {
-		case closed:
-			return nil, net.ErrClosed
-		case len(pieces) > 0:
-			return pieces, nil
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// Number returns the number of the newest piece.
-func (r *Recorder) Number() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.number
-}
-
 // Cut closes all connections that are watched, as a network does that fails, and returns
 // how many these were.
 func (r *Recorder) Cut() int {
@@ -135,41 +81,29 @@ func (r *Recorder) Cut() int {
 func (r *Recorder) Stall(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed {
-		r.stall = r.now().Add(d)
+	if r.closed {
+		return
 	}
-	r.wake()
+	r.stall = r.now().Add(d)
+	close(r.turned)
+	r.turned = make(chan struct{})
 }
 
 // Close ends a stall, and every After. The connections stay.
 func (r *Recorder) Close() {
+	r.Stall(0)
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed, r.stall = true, time.Time{}
-	r.wake()
-}
-
-// wake has all who wait look again. The caller holds mu.
-func (r *Recorder) wake() {
-	close(r.more)
-	r.more = make(chan struct{})
+	r.closed = true
+	r.mu.Unlock()
+	r.Log.Close()
 }
 
 func (r *Recorder) record(c *Conn, dir Direction, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.exempt {
-		return
+	if !c.exempt {
+		r.Add(c.ID, dir, data)
 	}
-	r.number++
-	r.pieces = append(r.pieces, Piece{r.number, c.ID, r.now(), dir, append([]byte(nil), data...)})
-	r.bytes += len(data)
-	for len(r.pieces) > 1 && (r.bytes > keptBytes || len(r.pieces) > keptPieces) {
-		r.bytes -= len(r.pieces[0].Data)
-		r.pieces[0] = Piece{}
-		r.pieces = r.pieces[1:]
-	}
-	r.wake()
 }
 
 // A Conn is a connection that is recorded.
@@ -216,7 +150,7 @@ func (c *Conn) waitStalled() {
 	r := c.recorder
 	for {
 		r.mu.Lock()
-		left, more := r.stall.Sub(r.now()), r.more
+		left, turned := r.stall.Sub(r.now()), r.turned
 		if c.exempt || r.stall.IsZero() {
 			left = 0
 		}
@@ -227,7 +161,7 @@ func (c *Conn) waitStalled() {
 		timer := time.NewTimer(left)
 		select {
 		case <-timer.C:
-		case <-more:
+		case <-turned:
 		case <-c.ended:
 			timer.Stop()
 			return

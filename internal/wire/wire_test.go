@@ -95,7 +95,7 @@ func TestAfterWaits(t *testing.T) {
 		t.Error(err)
 	}
 	r.Close()
-	if _, err := r.After(t.Context(), 0); !errors.Is(err, net.ErrClosed) {
+	if _, err := r.After(t.Context(), 1); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -108,7 +108,7 @@ func TestBounds(t *testing.T) {
 		r.record(c, Out, make([]byte, keptBytes/2))
 	}
 	if pieces := after(t, r, 0); len(pieces) != 2 || pieces[0].Number != 2 {
-		t.Errorf("%d pieces of %d bytes are kept", len(pieces), r.bytes)
+		t.Errorf("%d pieces of %d bytes are kept", len(pieces), r.Log.bytes)
 	}
 	for range keptPieces + 10 {
 		r.record(c, Out, nil)

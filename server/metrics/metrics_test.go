@@ -62,6 +62,7 @@ leat_readers{format="record",surface="server",transport="go"} 1
 # TYPE leat_readers_left_total counter
 leat_readers_left_total{reason="broken"} 0
 leat_readers_left_total{reason="cut"} 0
+leat_readers_left_total{reason="dismissed"} 0
 leat_readers_left_total{reason="ended"} 0
 leat_readers_left_total{reason="gone"} 0
 leat_readers_left_total{reason="shutdown"} 0
@@ -83,7 +84,7 @@ leat_store_up{durability="memory"} 1
 	}
 }
 
-// "docs/operations.md has the same list": every metric is in its table, and nothing else.
+// "docs/operations.md has the same list": every metric is in its table, with each reason, and nothing else.
 func TestDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -106,6 +107,15 @@ func TestDocumented(t *testing.T) {
 	}
 	for n := range documented {
 		t.Errorf("%s is documented and does not exist", n)
+	}
+	m := newServer(t).Metrics()
+	for metric, reasons := range map[string]map[string]int64{"readers_left_total": m.Left, "readers_turned_away_total": m.TurnedAway, "gaps_total": m.Gaps} {
+		row := regexp.MustCompile("(?m)^\\| `leat_" + metric + "`.*$").Find(doc)
+		for reason := range reasons {
+			if !strings.Contains(string(row), "`"+reason+"`") {
+				t.Errorf("leat_%s: the reason %s is not documented", metric, reason)
+			}
+		}
 	}
 }
 

@@ -156,7 +156,7 @@ export declare function stream<A extends As>(source: string | URL | Response, op
     as: A;
 }): Stream<Items<any>[A]>;
 export declare function stream<T = any>(source: string | URL | Response, options?: StreamOptions): Stream<T>;
-export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials"> {
+export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials" | "onOpen" | "onWait"> {
     /** As of EventSource: cookies go to other origins too. */
     withCredentials?: boolean;
     /** The last event ID to begin with: where an earlier reader stopped. */
@@ -211,8 +211,6 @@ export declare class LeatEventSource extends EventTarget {
     get readyState(): 0 | 1 | 2;
     /** The last event ID: where another reader can go on. */
     get lastEventId(): string;
-    /** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
-    get reconnectionTime(): number;
     /** close ends the connection for good. */
     close(): void;
 }
@@ -222,7 +220,7 @@ export interface LeatEventSource {
     addEventListener(type: string, listener: (this: LeatEventSource, event: LeatMessageEvent) => any, options?: boolean | AddEventListenerOptions): void;
     addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
-export interface PublishOptions extends Pick<ConnectOptions, "headers" | "credentials" | "fetch" | "maxFailures"> {
+export interface PublishOptions extends Pick<ConnectOptions, "headers" | "credentials" | "fetch" | "maxFailures" | "retry" | "stall" | "onWait"> {
     /** The event type of the record. */
     type?: string;
     /**
@@ -238,6 +236,7 @@ export interface PublishOptions extends Pick<ConnectOptions, "headers" | "creden
     };
     /** By default `text/plain` of a string, that of a Blob, none of bytes, else `application/json`. */
     contentType?: string;
+    /** Ends it: the reason is thrown. */
     signal?: AbortSignal;
 }
 /** What the server says of a record that it has stored. */
@@ -251,7 +250,7 @@ export interface Receipt {
 /**
  * publish stores a record at a Leat server: at `/events?topic=NAME`, or `/streams/NAME`.
  * Data is text, bytes or a Blob, or any other value, as JSON. It returns when the record
- * is stored, and tries again if there is no answer, or one of 408, 429, 502, 503 or 504;
- * a record is stored once however often that happens.
+ * is stored, and tries again if there is no answer, or one that says that the server is
+ * in trouble. A record is stored once however often that happens.
  */
 export declare function publish(url: string | URL, data: unknown, options?: PublishOptions): Promise<Receipt>;

@@ -3,30 +3,27 @@
 var LeatError = class extends Error {
   constructor(code, message, members) {
     super(message);
-    Object.assign(this, { name: "LeatError", code, status: 0, body: "", again: false, after: 0 }, members);
+    Object.assign(this, { name: "LeatError", code, status: 0, body: "", after: 0 }, members);
   }
 };
+var bare = (url) => url.split("?", 1)[0];
 function network(url, cause, truncated2) {
-  const why = cause?.cause?.message || cause?.message;
-  const [code, what] = truncated2 ? ["truncated", "broke off"] : ["unavailable", "could not be reached"];
-  return new LeatError(code, `${url} ${what}: ${why}`, { cause, again: true });
+  return new LeatError(truncated2 ? "truncated" : "unavailable", `${bare(url)} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true });
 }
 async function refusal(response) {
   const { status } = response;
   const body = await response.text().catch(() => "");
   let problem;
   let said = body.trim().split("\n", 1)[0].slice(0, 200);
-  if (/json$/.test(mediaType(response))) {
-    try {
-      problem = JSON.parse(body);
-      said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
-    } catch {
-    }
+  try {
+    problem = JSON.parse(body);
+    said = [problem.detail ?? problem.title, problem.advice].filter(Boolean).join(". ");
+  } catch {
   }
-  const again = status === 429 || status >= 500;
+  const again = /408|429|5(?!0[17])../.test(`${status}`);
   const wanted = header(response, "retry-after");
-  const after = /^\d+$/.test(wanted) ? +wanted * 1e3 : Date.parse(wanted) - Date.now() || 0;
-  return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
+  const after = +wanted * 1e3 || Date.parse(wanted) - Date.now() || 0;
+  return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${bare(response.url)} answered ${status}${said && ": " + said}`, {
     status,
     body,
     problem,
@@ -38,21 +35,17 @@ var header = (response, name) => response.headers.get(name) ?? "";
 var mediaType = (response) => header(response, "content-type").split(";", 1)[0].trim().toLowerCase();
 
 // src/follow.ts
-var leastRetry = 100;
-var mostRetry = 24 * 36e5;
-var mostWait = 3e4;
-var stable = 1e4;
-var clamp = (retry) => Math.min(Math.max(retry, leastRetry), mostRetry);
+var clamp = (retry) => Math.min(Math.max(retry, 100 /* leastRetry */), 864e5 /* mostRetry */);
 function wait(failures, floor, base) {
   floor = clamp(floor);
-  const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, mostWait), floor * 1.5));
+  const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, 3e4 /* mostWait */), floor * 1.5));
   return floor + Math.random() * (ceiling - floor);
 }
-var isSafe = (method = "GET") => /^(get|head)$/i.test(method);
+var isSafe = (method = "GET") => /^get$/i.test(method);
 var resolve = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
 var headersOf = async ({ headers }) => new Headers(typeof headers === "function" ? await headers() : headers);
 function follow(url, options, accept, place, form, choose) {
-  const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options;
+  const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress } = options;
   let repeat = options.repeat ?? isSafe(method);
   let retry = 0;
   let failures = 0;
@@ -66,7 +59,7 @@ function follow(url, options, accept, place, form, choose) {
     attempt?.abort();
   }
   async function inTime(beats, what) {
-    const limit = options.stall ?? (beats && repeat ? 45e3 : 0);
+    const limit = options.stall ?? (beats && repeat ? 45e3 /* stall */ : 0);
     heard = Date.now();
     const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0;
     try {
@@ -76,17 +69,17 @@ function follow(url, options, accept, place, form, choose) {
     }
   }
   async function connect() {
-    const headers = await headersOf(options);
+    attempt = new AbortController();
+    const request = new Request(url, { method, body, credentials, headers: await headersOf(options), cache: "no-store", signal: attempt.signal });
+    const { headers } = request;
     headers.set("accept-encoding", "identity");
+    if (headers.has("accept-encoding")) headers.set("cache-control", "no-cache");
     if (!headers.has("accept")) headers.set("accept", accept);
     if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)));
-    if (place.position && place.etag) {
+    if (place.etag) {
       headers.set("range", `bytes=${place.position}-`);
       headers.set("if-range", place.etag);
     }
-    attempt = new AbortController();
-    if (closed) attempt.abort();
-    const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal });
     const response = await inTime(
       true,
       fetch(request).catch((e) => {
@@ -101,7 +94,7 @@ function follow(url, options, accept, place, form, choose) {
   async function* read({ body: body2 }, form2) {
     const reader = body2?.getReader();
     try {
-      while (reader) {
+      while (reader && !closed) {
         const next = reader.read().catch((e) => {
           throw network(url, e, true);
         });
@@ -126,7 +119,7 @@ function follow(url, options, accept, place, form, choose) {
   }
   async function pause(error) {
     const { again, hurry, after } = error;
-    if (!again || !repeat || form?.resumable() === false || !hurry && failures >= maxFailures) throw error;
+    if (!again || !repeat || form?.resumable() === false || !hurry && failures >= options.maxFailures) throw error;
     const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1e3)));
     await new Promise((resolve2) => {
       const timer = setTimeout(resolve2, delay);
@@ -140,19 +133,16 @@ function follow(url, options, accept, place, form, choose) {
     awake = void 0;
   }
   function mend({ type, persisted }) {
-    if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return;
-    if (awake) return awake();
-    if (form?.resumable() === false) return;
-    if (type !== "visibilitychange" || form?.beats && Date.now() - heard > 2e4) interrupt("the page was away", true);
+    const looked = type === "visibilitychange";
+    if (looked ? document.hidden : persisted === false) return;
+    if (awake) awake();
+    else if (form?.resumable() && (!looked || form.beats && Date.now() - heard > 2e4 /* heartbeat */)) interrupt("the page was away", true);
   }
   async function* run(first) {
     if (first) repeat = false;
     const stop = new AbortController();
     if (repeat && globalThis.document) {
-      const { signal } = stop;
-      document.addEventListener("visibilitychange", mend, { signal });
-      addEventListener("pageshow", mend, { signal });
-      addEventListener("online", mend, { signal });
+      for (const type of ["visibilitychange", "resume", "pageshow", "online"]) addEventListener(type, mend, { signal: stop.signal, capture: true });
     }
     try {
       while (!closed) {
@@ -170,14 +160,14 @@ function follow(url, options, accept, place, form, choose) {
           const more = form.end(!repeat, out);
           if (out.length) yield out;
           if (!more || !repeat) return;
-          error = new LeatError("unavailable", `${url} ended the stream`, { again: true });
+          error = new LeatError("unavailable", "the server ended the stream", { again: true });
           if (place.position > before) failures = 0;
         } catch (e) {
           error = cut ?? form?.over?.() ?? e;
         }
         attempt?.abort();
         cut = void 0;
-        if (Date.now() - began > stable) failures = 0;
+        if (Date.now() - began > 1e4 /* stable */ || place.position > before && !form?.beats) failures = 0;
         if (!closed) await pause(error);
       }
     } finally {
@@ -195,13 +185,12 @@ function follow(url, options, accept, place, form, choose) {
     },
     setRetry(milliseconds) {
       retry = clamp(milliseconds);
-    },
-    retry: () => retry
+    }
   };
 }
 
 // src/sse.ts
-var tooLarge = (most) => new LeatError("too_large", `what comes next is larger than the limit of ${most} characters. Raise the option maxSize.`);
+var tooLarge = (most) => new LeatError("too_large", `what comes next has more than ${most} characters: raise maxSize`);
 function splitter(cr, most, line) {
   const decoder = new TextDecoder();
   let pieces = [];
@@ -320,7 +309,7 @@ function arrayParser(most, element) {
 }
 
 // src/forms.ts
-var truncated = (what, again = false) => new LeatError("truncated", what, { again });
+var truncated = (inside, again = false, hurry = false) => new LeatError("truncated", "the body ends inside " + inside, { again, hurry });
 var eventStream = "text/event-stream";
 function events({ place, maxSize, setRetry, onComment }) {
   let out;
@@ -329,7 +318,6 @@ function events({ place, maxSize, setRetry, onComment }) {
   let data;
   let size;
   let id;
-  let begun;
   let ended;
   function dispatch() {
     place.lastEventId = id;
@@ -351,13 +339,11 @@ function events({ place, maxSize, setRetry, onComment }) {
     type = "";
     data = [];
     size = 0;
-    begun = false;
   }
   function take(line) {
     if (!line) return dispatch();
     const colon = line.indexOf(":");
     if (!colon) return onComment?.(line.slice(1));
-    begun = true;
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1));
     if (name === "data") {
@@ -375,10 +361,10 @@ function events({ place, maxSize, setRetry, onComment }) {
     beats: true,
     resumable: () => true,
     begin(response) {
-      const { status, url } = response;
+      const { status } = response;
       const is = mediaType(response);
       if (status !== 200 || is !== eventStream)
-        throw new LeatError("unexpected_answer", `${url} is no event stream: status ${status}, content type "${is}". Check the address.`, { status });
+        throw new LeatError("unexpected_answer", `this is no event stream: ${status} ${is}`, { status });
       id = place.lastEventId;
       ended = false;
       clear();
@@ -389,7 +375,7 @@ function events({ place, maxSize, setRetry, onComment }) {
       split.feed(chunk);
     },
     end(last) {
-      if (last && (begun || split.rest())) throw truncated("the stream ends inside an event");
+      if (last && (data.length || split.rest())) throw truncated("an event");
       return !ended;
     }
   };
@@ -414,10 +400,10 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
     if (count === 1) leat = /^\{"id":"\d{16}_\d{16}"\}\s*$/.test(text2);
     if (leat) {
       const { id, topic, gap, end, retry } = value;
-      if (id) place.lastEventId = id;
+      place.lastEventId = id;
       ended = !!end;
       if (retry) setRetry(retry);
-      if (topic === void 0 && !gap && !end) return;
+      if (!topic && !gap && !end) return;
     }
     out.push(value);
   }
@@ -442,7 +428,7 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
           value = JSON.parse(rest);
         } catch {
         }
-        if (leat || value === void 0 || typeof value === "number") throw truncated(`the body ends inside line ${count + 1}`, leat);
+        if (leat || value === void 0 || typeof value === "number") throw truncated(`line ${count + 1}`, leat);
         out = to;
         take(rest);
       }
@@ -452,30 +438,38 @@ function lines({ place, maxSize, setRetry, onInvalid }) {
 }
 function elements({ maxSize }) {
   let out;
-  let begun = false;
-  const parser = arrayParser(maxSize, (value) => out.push(value));
+  let parser;
+  let count = 0;
+  let empty;
   return {
     beats: false,
-    resumable: () => !begun,
-    begin() {
+    resumable: () => !count,
+    begin(response) {
+      empty = header(response, "content-length") === "0";
+      parser = arrayParser(maxSize, (value) => {
+        count++;
+        out.push(value);
+      });
     },
     feed(chunk, to) {
-      begun = true;
       out = to;
       parser.feed(chunk);
     },
     end(_, to) {
       out = to;
-      if (!parser.end()) throw truncated("the body ends before its JSON does");
+      if (!empty && !parser.end()) throw truncated(`element ${count + 1}`, true);
       return false;
     }
   };
 }
 function bytes({ place }, map = (chunk) => chunk) {
-  let length = NaN;
+  let length;
   let broken;
   let from;
+  let closed;
+  const over = () => broken && place.position === from ? truncated(`a stream that ended: ${broken}`) : void 0;
   return {
+    over,
     beats: false,
     resumable: () => !place.position || !!place.etag,
     begin(response) {
@@ -485,23 +479,23 @@ function bytes({ place }, map = (chunk) => chunk) {
       if (from && start !== from) throw new LeatError("changed", `what was read up to byte ${from} is not there any more. Begin again.`, { status: response.status });
       const plain2 = !header(response, "content-encoding");
       const size = header(response, "content-length");
-      length = plain2 && size ? from + +size : NaN;
+      length = plain2 && size ? from + +size : 0;
       place.total = (range ? +range[2] : length) || void 0;
       const etag = header(response, "etag");
       place.etag = plain2 && start === from && etag[0] === '"' ? etag : void 0;
       broken = header(response, "leat-end");
+      closed = !size && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes";
     },
     feed(chunk, out) {
       out.push(map(chunk));
     },
-    end() {
-      if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true);
-      if (map()) throw truncated("the text ends inside a character");
+    end(last) {
+      const came = place.position > from;
+      if (place.position < length) throw truncated(`its ${length} bytes`, true);
+      if (broken) throw over() ?? truncated(broken, true);
+      if (!last && closed && place.etag) throw truncated("a connection that was closed", true, came);
+      if (map()) throw truncated("a character");
       return false;
-    },
-    // Coming back to the end of such a stream would only bring the same.
-    over() {
-      if (broken && place.position === from) return truncated(`the stream ended: ${broken}`);
     }
   };
 }
@@ -511,8 +505,6 @@ function text(r) {
 }
 
 // src/shared.ts
-var answerTime = 5e3;
-var askEvery = 2e4;
 var canShare = ({ method }) => isSafe(method) && !!globalThis.document && !!navigator.locks;
 var isOffset = (id) => /^\d{16}_\d{16}$/.test(id);
 var startsNow = (url) => /\/events\?/.test(url) && !/[?&](from=(?!now)|last_?event_?id=)/i.test(url);
@@ -524,23 +516,36 @@ function share(url, options, sink) {
   const channel = new BroadcastChannel(name);
   const stop = new AbortController();
   const { signal } = stop;
+  let turn;
   let leading;
   let catching;
   let queue = [];
   let origin = "";
-  let joined = false;
   let doubt;
   const say = (message) => channel.postMessage({ ...message, id: place.lastEventId });
   const wish = (steal) => {
-    navigator.locks.request(name, steal ? { steal } : { signal }, () => lead()).catch(() => {
-      leading?.close();
-      leading = void 0;
-      if (!signal.aborted) wish();
+    turn?.abort();
+    const { signal: signal2 } = turn = new AbortController();
+    navigator.locks.request(
+      name,
+      steal ? { steal } : { signal: signal2 },
+      () => new Promise((resolve2) => {
+        if (signal2.aborted) return resolve2();
+        signal2.addEventListener("abort", () => resolve2());
+        lead();
+      })
+    ).catch(() => {
+      if (signal2.aborted) return;
+      rest();
+      wish();
     });
   };
-  const lead = () => new Promise((resolve2) => {
-    if (signal.aborted) return resolve2();
-    signal.addEventListener("abort", () => resolve2());
+  const rest = () => {
+    turn.abort();
+    leading?.close();
+    leading = void 0;
+  };
+  const lead = () => {
     clearTimeout(doubt);
     catching?.close();
     catching = void 0;
@@ -568,14 +573,14 @@ function share(url, options, sink) {
         end(error);
       }
     });
-  });
+  };
   const ask = () => {
-    if (leading || document.visibilityState !== "visible") return;
+    if (leading || document.hidden) return;
     say({ ask: true });
     doubt ??= setTimeout(() => {
       doubt = void 0;
       wish(true);
-    }, answerTime);
+    }, 5e3 /* answer */);
   };
   const hear = (m) => {
     if (m.ask) return leading && say({ origin });
@@ -588,8 +593,7 @@ function share(url, options, sink) {
       return m.delay === void 0 ? end(error) : sink.waiting(error, m.delay);
     }
     const { id, batch, before = id } = m;
-    if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before;
-    joined = true;
+    if (!place.lastEventId && startsNow(url)) place.lastEventId = before;
     const own = place.lastEventId;
     if (isOffset(before) && before > own) {
       queue.push(m);
@@ -618,7 +622,7 @@ function share(url, options, sink) {
   };
   const close = () => {
     stop.abort();
-    leading?.close();
+    rest();
     catching?.close();
     channel.close();
     clearInterval(beat);
@@ -629,12 +633,15 @@ function share(url, options, sink) {
     sink.ended(error);
   };
   channel.onmessage = ({ data }) => hear(data);
-  document.addEventListener("visibilitychange", ask, { signal });
-  addEventListener("pageshow", ask, { signal });
-  const beat = setInterval(ask, askEvery);
+  const early = { signal, capture: true };
+  addEventListener("visibilitychange", ask, early);
+  addEventListener("pageshow", ask, early);
+  addEventListener("freeze", rest, early);
+  addEventListener("resume", () => wish(), early);
+  const beat = setInterval(ask, 2e4 /* ask */);
   wish();
   say({ ask: true });
-  return { close, retry: () => leading?.retry() ?? 0 };
+  return { close };
 }
 
 // src/eventsource.ts
@@ -645,19 +652,13 @@ function pump(url, options, sink) {
     url,
     {
       ...options,
-      credentials: withCredentials ? "include" : "same-origin",
-      onOpen(response) {
-        sink.opened(new URL(response.url || url).origin);
-        options.onOpen?.(response);
-      },
-      onWait(error, delay) {
-        sink.waiting(error, delay);
-        options.onWait?.(error, delay);
-      }
+      credentials: withCredentials ? "include" : void 0,
+      onOpen: (response) => sink.opened(new URL(response.url || url).origin),
+      onWait: sink.waiting
     },
     eventStream,
     sink.place,
-    events({ place: sink.place, maxSize, onComment, setRetry: (milliseconds) => follower.setRetry(milliseconds) })
+    events({ place: sink.place, maxSize, onComment, setRetry: (ms) => follower.setRetry(ms) })
   );
   let closed = false;
   queueMicrotask(async () => {
@@ -673,8 +674,7 @@ function pump(url, options, sink) {
     close() {
       closed = true;
       follower.close();
-    },
-    retry: follower.retry
+    }
   };
 }
 var LeatEventSource = class extends EventTarget {
@@ -737,10 +737,6 @@ var LeatEventSource = class extends EventTarget {
   get lastEventId() {
     return this.#at ?? this.#place.lastEventId;
   }
-  /** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
-  get reconnectionTime() {
-    return this.#source.retry();
-  }
   /** close ends the connection for good. */
   close() {
     this.#state = 2;
@@ -752,38 +748,6 @@ var LeatEventSource = class extends EventTarget {
     this.dispatchEvent(event);
   }
 };
-
-// src/publish.ts
-async function publish(url, data, options = {}) {
-  const { type, producer, signal, credentials, fetch = globalThis.fetch, maxFailures = Infinity } = options;
-  const target = resolve(url);
-  const key = options.key ?? (producer ? void 0 : `${Math.random()}-${Math.random()}`);
-  if (type) target.searchParams.set("type", type);
-  if (key) target.searchParams.set("key", key);
-  const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
-  const body = raw ? data : JSON.stringify(data);
-  const contentType = options.contentType ?? (raw ? "" : "application/json");
-  for (let failures = 0; ; failures++) {
-    const headers = await headersOf(options);
-    if (contentType) headers.set("content-type", contentType);
-    for (const name in producer) headers.set("producer-" + name, `${producer[name]}`);
-    let error;
-    try {
-      const response = await fetch(new Request(target, { method: "POST", headers, body, credentials, signal }));
-      if (response.ok) {
-        const text2 = await response.text();
-        return text2 ? JSON.parse(text2) : {};
-      }
-      error = await refusal(response);
-      if (![408, 429, 502, 503, 504].includes(error.status)) throw error;
-    } catch (e) {
-      if (signal?.aborted || e instanceof LeatError) throw e;
-      error = network(target.href, e);
-    }
-    if (failures >= maxFailures) throw error;
-    await new Promise((resolve2) => setTimeout(resolve2, wait(failures, error.after, 500)));
-  }
-}
 
 // src/stream.ts
 var accepts = { sse: eventStream, ndjson: "application/x-ndjson", json: "application/json" };
@@ -820,6 +784,7 @@ function stream(source, options = {}) {
       for await (const batch of follower.run(response)) {
         for (let i = 0; i < batch.length && !cancelled; ) {
           const item = batch[i++];
+          if (item?.type === "leat.cursor" && !item.data) continue;
           at = i < batch.length ? item?.id : void 0;
           yield item;
         }
@@ -833,6 +798,24 @@ function stream(source, options = {}) {
     place: { get: () => ({ ...place, lastEventId: place.lastEventId && at || place.lastEventId }) },
     cancel: { value: cancel }
   });
+}
+
+// src/publish.ts
+async function publish(url, data, options = {}) {
+  const { type, producer, key = producer ? "" : `${Math.random()}-${Math.random()}`, contentType } = options;
+  const target = resolve(url);
+  if (type) target.searchParams.set("type", type);
+  if (key) target.searchParams.set("key", key);
+  const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  const headers = async () => {
+    const headers2 = await headersOf(options);
+    if (contentType || !raw) headers2.set("content-type", contentType ?? "application/json");
+    for (const name in producer) headers2.set("producer-" + name, `${producer[name]}`);
+    return headers2;
+  };
+  const body = raw ? data : JSON.stringify(data);
+  for await (const receipt of stream(target, { ...options, as: "json", method: "POST", repeat: true, headers, body })) return receipt;
+  return {};
 }
 export {
   LeatError,

@@ -17,7 +17,7 @@ export class LeatError extends Error {
 	/** The line of NDJSON, or the element of an array, that is wrong, counted from 1. */
 	declare line?: number
 	/** @internal Another attempt may succeed, */
-	declare again: boolean
+	declare again?: boolean
 	/** @internal not sooner than in so many milliseconds, as the server says, */
 	declare after: number
 	/** @internal or at once. */
@@ -25,15 +25,16 @@ export class LeatError extends Error {
 
 	constructor(code: string, message: string, members?: Partial<LeatError>) {
 		super(message)
-		Object.assign(this, { name: "LeatError", code, status: 0, body: "", again: false, after: 0 }, members)
+		Object.assign(this, { name: "LeatError", code, status: 0, body: "", after: 0 }, members)
 	}
 }
 
+/** bare is a URL as it may stand in a log: without what it asks for, which may be a token. */
+const bare = (url: string) => url.split("?", 1)[0]
+
 /** network makes an error of one of the network. @internal */
 export function network(url: string, cause: any, truncated?: boolean): LeatError {
-	const why = cause?.cause?.message || cause?.message
-	const [code, what] = truncated ? ["truncated", "broke off"] : ["unavailable", "could not be reached"]
-	return new LeatError(code, `${url} ${what}: ${why}`, { cause, again: true })
+	return new LeatError(truncated ? "truncated" : "unavailable", `${bare(url)} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true })
 }
 
 /** refusal makes an error of an answer with another status than was hoped for. @internal */
@@ -42,19 +43,18 @@ export async function refusal(response: Response): Promise<LeatError> {
 	const body = await response.text().catch(() => "")
 	let problem: Record<string, any> | undefined
 	let said = body.trim().split("\n", 1)[0].slice(0, 200)
-	if (/json$/.test(mediaType(response))) {
-		try {
-			problem = JSON.parse(body)
-			said = [problem!.detail ?? problem!.title, problem!.advice].filter(Boolean).join(". ")
-		} catch {
-			// it is no JSON: its text says as much
-		}
+	try {
+		problem = JSON.parse(body)
+		said = [problem!.detail ?? problem!.title, problem!.advice].filter(Boolean).join(". ")
+	} catch {
+		// it is no JSON: its text says as much
 	}
-	const again = status === 429 || status >= 500
+	// 501 and 507 will not go away by themselves.
+	const again = /408|429|5(?!0[17])../.test(`${status}`)
 	// Seconds or a date.
 	const wanted = header(response, "retry-after")
-	const after = /^\d+$/.test(wanted) ? +wanted * 1000 : Date.parse(wanted) - Date.now() || 0
-	return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
+	const after = +wanted * 1000 || Date.parse(wanted) - Date.now() || 0
+	return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${bare(response.url)} answered ${status}${said && ": " + said}`, {
 		status,
 		body,
 		problem,

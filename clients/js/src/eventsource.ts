@@ -4,7 +4,7 @@ import { events, eventStream } from "./forms"
 import { canShare, share } from "./shared"
 import type { End, Gap, LeatEvent } from "./sse"
 
-export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials"> {
+export interface LeatEventSourceInit extends Omit<ConnectOptions, "credentials" | "onOpen" | "onWait"> {
 	/** As of EventSource: cookies go to other origins too. */
 	withCredentials?: boolean
 	/** The last event ID to begin with: where an earlier reader stopped. */
@@ -48,8 +48,6 @@ export interface Sink {
 /** @internal */
 export interface Source {
 	close(): void
-	/** retry is what the server asked for, 0 if nothing. */
-	retry(): number
 }
 
 /** pump reads event streams into a sink, until it is closed or there is no more to come. @internal */
@@ -59,19 +57,13 @@ export function pump(url: string, options: LeatEventSourceInit, sink: Sink): Sou
 		url,
 		{
 			...options,
-			credentials: withCredentials ? "include" : "same-origin",
-			onOpen(response) {
-				sink.opened(new URL(response.url || url).origin)
-				options.onOpen?.(response)
-			},
-			onWait(error, delay) {
-				sink.waiting(error, delay)
-				options.onWait?.(error, delay)
-			},
+			credentials: withCredentials ? "include" : undefined,
+			onOpen: (response) => sink.opened(new URL(response.url || url).origin),
+			onWait: sink.waiting,
 		},
 		eventStream,
 		sink.place,
-		events({ place: sink.place, maxSize, onComment, setRetry: (milliseconds) => follower.setRetry(milliseconds) }),
+		events({ place: sink.place, maxSize, onComment, setRetry: (ms) => follower.setRetry(ms) }),
 	)
 	let closed = false
 	// Nothing happens before the constructor of the EventSource has returned.
@@ -89,7 +81,6 @@ export function pump(url: string, options: LeatEventSourceInit, sink: Sink): Sou
 			closed = true
 			follower.close()
 		},
-		retry: follower.retry,
 	}
 }
 
@@ -170,11 +161,6 @@ export class LeatEventSource extends EventTarget {
 	/** The last event ID: where another reader can go on. */
 	get lastEventId() {
 		return this.#at ?? this.#place.lastEventId
-	}
-
-	/** The delay before a reconnect that the server asked for, in milliseconds; 0 if it did not. */
-	get reconnectionTime() {
-		return this.#source.retry()
 	}
 
 	/** close ends the connection for good. */

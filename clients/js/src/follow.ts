@@ -78,12 +78,17 @@ export interface Form<T> {
 	over?(): LeatError | undefined
 }
 
-const leastRetry = 100 // whatever a server asks for
-const mostRetry = 24 * 3600e3 // larger numbers overflow timers
-const mostWait = 30e3 // where the back-off ends, unless the server asks for more
-const stable = 10e3 // who was connected for so long has not failed
+/** In milliseconds. The compiler puts the numbers in their places. */
+const enum Limit {
+	leastRetry = 100, // whatever a server asks for
+	mostRetry = 24 * 3600e3, // larger numbers overflow timers
+	mostWait = 30e3, // where the back-off ends, unless the server asks for more
+	stable = 10e3, // who was connected for so long has not failed
+	stall = 45e3, // three heartbeats
+	heartbeat = 20e3, // one, and some time for the way
+}
 
-const clamp = (retry: number) => Math.min(Math.max(retry, leastRetry), mostRetry)
+const clamp = (retry: number) => Math.min(Math.max(retry, Limit.leastRetry), Limit.mostRetry)
 
 /**
  * wait is a random time between what the other side asked for and a ceiling that doubles
@@ -94,12 +99,12 @@ const clamp = (retry: number) => Math.min(Math.max(retry, leastRetry), mostRetry
  */
 export function wait(failures: number, floor: number, base: number): number {
 	floor = clamp(floor)
-	const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, mostWait), floor * 1.5))
+	const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, Limit.mostWait), floor * 1.5))
 	return floor + Math.random() * (ceiling - floor)
 }
 
 /** @internal */
-export const isSafe = (method = "GET") => /^(get|head)$/i.test(method)
+export const isSafe = (method = "GET") => /^get$/i.test(method)
 
 /** resolve makes a URL of one that a page may have written without its own address. @internal */
 export const resolve = (url: string | URL) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href)
@@ -115,8 +120,6 @@ export interface Follower<T> {
 	close(): void
 	/** setRetry takes over a delay that the server named. */
 	setRetry(milliseconds: number): void
-	/** retry is that delay, 0 if there is none. */
-	retry(): number
 }
 
 /**
@@ -133,7 +136,7 @@ export function follow<T>(
 	form: Form<T> | undefined,
 	choose?: (response: Response) => Form<T>,
 ): Follower<T> {
-	const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress, maxFailures = Infinity } = options
+	const { method, body, credentials, fetch = globalThis.fetch, onOpen, onWait, onProgress } = options
 	let repeat = options.repeat ?? isSafe(method)
 	let retry = 0
 	let failures = 0 // in a row
@@ -150,7 +153,7 @@ export function follow<T>(
 
 	/** inTime ends the attempt if what is waited for takes longer than the other side may be silent. */
 	async function inTime<R>(beats: boolean, what: Promise<R>): Promise<R> {
-		const limit = options.stall ?? (beats && repeat ? 45e3 : 0)
+		const limit = options.stall ?? (beats && repeat ? Limit.stall : 0)
 		heard = Date.now()
 		const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0
 		try {
@@ -162,19 +165,20 @@ export function follow<T>(
 
 	/** connect makes one attempt. It returns nothing if there is no more to come. */
 	async function connect(): Promise<Response | undefined> {
-		const headers = await headersOf(options)
-		// Browsers do not let it be set. Elsewhere compression would hold back what is due.
+		attempt = new AbortController()
+		const request = new Request(url, { method, body, credentials, headers: await headersOf(options), cache: "no-store", signal: attempt.signal })
+		const { headers } = request
+		// Compression would hold back what is due. Browsers do not let it be set, and do by
+		// themselves what the next one asks for; from a page it would need a preflight.
 		headers.set("accept-encoding", "identity")
+		if (headers.has("accept-encoding")) headers.set("cache-control", "no-cache")
 		if (!headers.has("accept")) headers.set("accept", accept)
 		// As the bytes of its UTF-8, one character each, which is what Headers takes.
 		if (place.lastEventId) headers.set("last-event-id", String.fromCharCode(...new TextEncoder().encode(place.lastEventId)))
-		if (place.position && place.etag) {
+		if (place.etag) {
 			headers.set("range", `bytes=${place.position}-`)
 			headers.set("if-range", place.etag)
 		}
-		attempt = new AbortController()
-		if (closed) attempt.abort()
-		const request = new Request(url, { method, body, credentials, headers, cache: "no-store", signal: attempt.signal })
 		const response = await inTime(
 			true,
 			fetch(request).catch((e) => {
@@ -190,7 +194,7 @@ export function follow<T>(
 	async function* read({ body }: Response, form: Form<T>): AsyncGenerator<T[], void, undefined> {
 		const reader = body?.getReader()
 		try {
-			while (reader) {
+			while (reader && !closed) {
 				const next = reader.read().catch((e) => {
 					throw network(url, e, true)
 				})
@@ -216,7 +220,7 @@ export function follow<T>(
 	/** pause waits for the next attempt. It throws if there will be none. */
 	async function pause(error: LeatError) {
 		const { again, hurry, after } = error
-		if (!again || !repeat || form?.resumable() === false || (!hurry && failures >= maxFailures)) throw error
+		if (!again || !repeat || form?.resumable() === false || (!hurry && failures >= options.maxFailures!)) throw error
 		const delay = hurry ? 0 : wait(failures++, Math.max(retry, after), 2 * (retry || (options.retry ?? 1000)))
 		await new Promise<void>((resolve) => {
 			const timer = setTimeout(resolve, delay)
@@ -231,25 +235,24 @@ export function follow<T>(
 	}
 
 	/**
-	 * mend is for a page that is looked at again, comes back from the back/forward cache,
-	 * or has a network again: its connection may have been cut without a word meanwhile.
+	 * mend is for a page that is looked at again, was frozen, comes back from the
+	 * back/forward cache, or has a network again: its connection may have been cut
+	 * without a word meanwhile.
 	 */
 	function mend({ type, persisted }: Event & { persisted?: boolean }) {
-		if (type === "visibilitychange" ? document.visibilityState !== "visible" : type === "pageshow" && !persisted) return
-		if (awake) return awake()
-		if (form?.resumable() === false) return
+		const looked = type === "visibilitychange"
+		if (looked ? document.hidden : persisted === false) return
+		if (awake) awake()
 		// Who has heard a heartbeat of late is well.
-		if (type !== "visibilitychange" || (form?.beats && Date.now() - heard > 20e3)) interrupt("the page was away", true)
+		else if (form?.resumable() && (!looked || (form.beats && Date.now() - heard > Limit.heartbeat))) interrupt("the page was away", true)
 	}
 
 	async function* run(first?: Response): AsyncGenerator<T[], void, undefined> {
 		if (first) repeat = false
 		const stop = new AbortController()
 		if (repeat && globalThis.document) {
-			const { signal } = stop
-			document.addEventListener("visibilitychange", mend, { signal })
-			addEventListener("pageshow", mend, { signal })
-			addEventListener("online", mend, { signal })
+			// The first two are the document's; not all bubble, so they are caught on their way there.
+			for (const type of ["visibilitychange", "resume", "pageshow", "online"]) addEventListener(type, mend, { signal: stop.signal, capture: true })
 		}
 		try {
 			while (!closed) {
@@ -267,14 +270,15 @@ export function follow<T>(
 					const more = form.end(!repeat, out)
 					if (out.length) yield out
 					if (!more || !repeat) return
-					error = new LeatError("unavailable", `${url} ended the stream`, { again: true })
+					error = new LeatError("unavailable", "the server ended the stream", { again: true })
 					if (place.position > before) failures = 0
 				} catch (e) {
 					error = cut ?? form?.over?.() ?? (e as LeatError)
 				}
 				attempt?.abort()
 				cut = undefined
-				if (Date.now() - began > stable) failures = 0
+				// Bytes that came need not come again: it was no failure that they were not all.
+				if (Date.now() - began > Limit.stable || (place.position > before && !form?.beats)) failures = 0
 				if (!closed) await pause(error)
 			}
 		} finally {
@@ -294,7 +298,6 @@ export function follow<T>(
 		setRetry(milliseconds) {
 			retry = clamp(milliseconds)
 		},
-		retry: () => retry,
 	}
 }
 

@@ -1,6 +1,6 @@
 import { header, LeatError, mediaType } from "./error"
 import type { Form, Place } from "./follow"
-import { arrayParser } from "./json"
+import { type ArrayParser, arrayParser } from "./json"
 import { type End, type Gap, type LeatEvent, splitter, type Splitter, tooLarge } from "./sse"
 
 /**
@@ -16,7 +16,7 @@ export interface Reader {
 	onInvalid?: (error: LeatError) => void
 }
 
-const truncated = (what: string, again = false) => new LeatError("truncated", what, { again })
+const truncated = (inside: string, again = false, hurry = false) => new LeatError("truncated", "the body ends inside " + inside, { again, hurry })
 
 /** @internal */
 export const eventStream = "text/event-stream"
@@ -29,7 +29,6 @@ export function events({ place, maxSize, setRetry, onComment }: Reader): Form<Le
 	let data: string[]
 	let size: number
 	let id: string
-	let begun: boolean // something has come of an event that has not ended
 	let ended: boolean // the last word was that a topic has ended
 
 	function dispatch() {
@@ -54,14 +53,12 @@ export function events({ place, maxSize, setRetry, onComment }: Reader): Form<Le
 		type = ""
 		data = []
 		size = 0
-		begun = false
 	}
 
 	function take(line: string) {
 		if (!line) return dispatch()
 		const colon = line.indexOf(":")
 		if (!colon) return onComment?.(line.slice(1))
-		begun = true
 		const name = colon < 0 ? line : line.slice(0, colon)
 		const value = colon < 0 ? "" : line.slice(colon + (line[colon + 1] === " " ? 2 : 1))
 		if (name === "data") {
@@ -80,10 +77,10 @@ export function events({ place, maxSize, setRetry, onComment }: Reader): Form<Le
 		beats: true,
 		resumable: () => true,
 		begin(response) {
-			const { status, url } = response
+			const { status } = response
 			const is = mediaType(response)
 			if (status !== 200 || is !== eventStream)
-				throw new LeatError("unexpected_answer", `${url} is no event stream: status ${status}, content type "${is}". Check the address.`, { status })
+				throw new LeatError("unexpected_answer", `this is no event stream: ${status} ${is}`, { status })
 			// What was cut off is thrown away; the last event ID stays.
 			id = place.lastEventId
 			ended = false
@@ -95,7 +92,7 @@ export function events({ place, maxSize, setRetry, onComment }: Reader): Form<Le
 			split.feed(chunk)
 		},
 		end(last) {
-			if (last && (begun || split.rest())) throw truncated("the stream ends inside an event")
+			if (last && (data.length || split.rest())) throw truncated("an event")
 			return !ended
 		},
 	}
@@ -133,10 +130,10 @@ export function lines({ place, maxSize, setRetry, onInvalid }: Reader): Form<unk
 		if (count === 1) leat = /^\{"id":"\d{16}_\d{16}"\}\s*$/.test(text)
 		if (leat) {
 			const { id, topic, gap, end, retry } = value
-			if (id) place.lastEventId = id
+			place.lastEventId = id!
 			ended = !!end
 			if (retry) setRetry(retry)
-			if (topic === undefined && !gap && !end) return
+			if (!topic && !gap && !end) return
 		}
 		out.push(value)
 	}
@@ -163,7 +160,7 @@ export function lines({ place, maxSize, setRetry, onInvalid }: Reader): Form<unk
 				} catch {
 					// it was cut
 				}
-				if (leat || value === undefined || typeof value === "number") throw truncated(`the body ends inside line ${count + 1}`, leat)
+				if (leat || value === undefined || typeof value === "number") throw truncated(`line ${count + 1}`, leat)
 				out = to
 				take(rest)
 			}
@@ -175,20 +172,26 @@ export function lines({ place, maxSize, setRetry, onInvalid }: Reader): Form<unk
 /** @internal */
 export function elements({ maxSize }: Reader): Form<unknown> {
 	let out: unknown[]
-	let begun = false
-	const parser = arrayParser(maxSize, (value) => out.push(value))
+	let parser: ArrayParser
+	let count = 0
+	let empty: boolean
 	return {
 		beats: false,
-		resumable: () => !begun,
-		begin() {},
+		resumable: () => !count,
+		begin(response) {
+			empty = header(response, "content-length") === "0"
+			parser = arrayParser(maxSize, (value) => {
+				count++
+				out.push(value)
+			})
+		},
 		feed(chunk, to) {
-			begun = true
 			out = to
 			parser.feed(chunk)
 		},
 		end(_, to) {
 			out = to
-			if (!parser.end()) throw truncated("the body ends before its JSON does")
+			if (!empty && !parser.end()) throw truncated(`element ${count + 1}`, true)
 			return false
 		},
 	}
@@ -196,10 +199,14 @@ export function elements({ maxSize }: Reader): Form<unknown> {
 
 /** bytes are resumed by Range and If-Range, if they have a strong ETag. @internal */
 export function bytes<T = Uint8Array>({ place }: Reader, map = (chunk?: Uint8Array) => chunk as T): Form<T> {
-	let length = NaN // how far the answer goes
+	let length: number // how far the answer goes, 0 if it does not say
 	let broken: string // how a Leat server says that the stream itself broke off
 	let from: number
+	let closed: boolean // a cut may look like the end
+	// Coming back to the end of such a stream would only bring the same.
+	const over = () => (broken && place.position === from ? truncated(`a stream that ended: ${broken}`) : undefined)
 	return {
+		over,
 		beats: false,
 		resumable: () => !place.position || !!place.etag,
 		begin(response) {
@@ -210,23 +217,25 @@ export function bytes<T = Uint8Array>({ place }: Reader, map = (chunk?: Uint8Arr
 			// The length and the positions of what is compressed are not those of what arrives here.
 			const plain = !header(response, "content-encoding")
 			const size = header(response, "content-length")
-			length = plain && size ? from + +size : NaN
+			length = plain && size ? from + +size : 0
 			place.total = (range ? +range[2] : length) || undefined
 			const etag = header(response, "etag")
 			place.etag = plain && start === from && etag[0] === '"' ? etag : undefined
 			broken = header(response, "leat-end")
+			// The fetch of Node.js does not tell them apart where the connection is closed
+			// (undici's lib/dispatcher/client-h1.js). Whether that was all is asked again.
+			closed = !size && header(response, "connection") === "close" && header(response, "accept-ranges") === "bytes"
 		},
 		feed(chunk, out) {
 			out.push(map(chunk))
 		},
-		end() {
-			if (place.position < length) throw truncated(`${length - place.position} bytes are missing`, true)
-			if (map()) throw truncated("the text ends inside a character")
+		end(last) {
+			const came = place.position > from
+			if (place.position < length) throw truncated(`its ${length} bytes`, true)
+			if (broken) throw over() ?? truncated(broken, true)
+			if (!last && closed && place.etag) throw truncated("a connection that was closed", true, came)
+			if (map()) throw truncated("a character")
 			return false
-		},
-		// Coming back to the end of such a stream would only bring the same.
-		over() {
-			if (broken && place.position === from) return truncated(`the stream ended: ${broken}`)
 		},
 	}
 }

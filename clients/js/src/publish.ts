@@ -1,7 +1,7 @@
-import { LeatError, network, refusal } from "./error"
-import { type ConnectOptions, headersOf, resolve, wait } from "./follow"
+import { type ConnectOptions, headersOf, resolve } from "./follow"
+import { stream } from "./stream"
 
-export interface PublishOptions extends Pick<ConnectOptions, "headers" | "credentials" | "fetch" | "maxFailures"> {
+export interface PublishOptions extends Pick<ConnectOptions, "headers" | "credentials" | "fetch" | "maxFailures" | "retry" | "stall" | "onWait"> {
 	/** The event type of the record. */
 	type?: string
 	/**
@@ -13,6 +13,7 @@ export interface PublishOptions extends Pick<ConnectOptions, "headers" | "creden
 	producer?: { id: string; epoch: number; seq: number }
 	/** By default `text/plain` of a string, that of a Blob, none of bytes, else `application/json`. */
 	contentType?: string
+	/** Ends it: the reason is thrown. */
 	signal?: AbortSignal
 }
 
@@ -28,36 +29,22 @@ export interface Receipt {
 /**
  * publish stores a record at a Leat server: at `/events?topic=NAME`, or `/streams/NAME`.
  * Data is text, bytes or a Blob, or any other value, as JSON. It returns when the record
- * is stored, and tries again if there is no answer, or one of 408, 429, 502, 503 or 504;
- * a record is stored once however often that happens.
+ * is stored, and tries again if there is no answer, or one that says that the server is
+ * in trouble. A record is stored once however often that happens.
  */
 export async function publish(url: string | URL, data: unknown, options: PublishOptions = {}): Promise<Receipt> {
-	const { type, producer, signal, credentials, fetch = globalThis.fetch, maxFailures = Infinity } = options
+	const { type, producer, key = producer ? "" : `${Math.random()}-${Math.random()}`, contentType } = options
 	const target = resolve(url)
-	const key = options.key ?? (producer ? undefined : `${Math.random()}-${Math.random()}`)
 	if (type) target.searchParams.set("type", type)
 	if (key) target.searchParams.set("key", key)
 	const raw = typeof data === "string" || data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data)
-	const body = raw ? (data as BodyInit) : JSON.stringify(data)
-	const contentType = options.contentType ?? (raw ? "" : "application/json")
-	for (let failures = 0; ; failures++) {
+	const headers = async () => {
 		const headers = await headersOf(options)
-		if (contentType) headers.set("content-type", contentType)
+		if (contentType || !raw) headers.set("content-type", contentType ?? "application/json")
 		for (const name in producer) headers.set("producer-" + name, `${producer[name as "id"]}`)
-		let error: LeatError
-		try {
-			const response = await fetch(new Request(target, { method: "POST", headers, body, credentials, signal }))
-			if (response.ok) {
-				const text = await response.text()
-				return text ? JSON.parse(text) : {}
-			}
-			error = await refusal(response)
-			if (![408, 429, 502, 503, 504].includes(error.status)) throw error
-		} catch (e) {
-			if (signal?.aborted || e instanceof LeatError) throw e
-			error = network(target.href, e)
-		}
-		if (failures >= maxFailures) throw error
-		await new Promise<void>((resolve) => setTimeout(resolve, wait(failures, error.after, 500)))
+		return headers
 	}
+	const body = raw ? (data as BodyInit) : JSON.stringify(data)
+	for await (const receipt of stream<Receipt>(target, { ...options, as: "json", method: "POST", repeat: true, headers, body })) return receipt
+	return {}
 }

@@ -20,8 +20,11 @@ interface Message {
 	delay?: number
 }
 
-const answerTime = 5e3 // in which the page that leads answers, if it is not frozen
-const askEvery = 20e3
+/** In milliseconds. */
+const enum Limit {
+	answer = 5e3, // in which the page that leads answers, if it is not frozen
+	ask = 20e3, // how often it is asked
+}
 
 /** canShare reports whether pages can share a connection here, and may. @internal */
 export const canShare = ({ method }: LeatEventSourceInit) =>
@@ -52,69 +55,84 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	const channel = new BroadcastChannel(name)
 	const stop = new AbortController()
 	const { signal } = stop
+	let turn: AbortController | undefined
 	let leading: Source | undefined
 	let catching: Source | undefined
 	let queue: Message[] = [] // what was said while we catch up
 	let origin = "" // of our connection
-	let joined = false // we know where the page stands that leads
 	let doubt: ReturnType<typeof setTimeout> | undefined // runs out if nobody answers
 
 	const say = (message: Partial<Message>) => channel.postMessage({ ...message, id: place.lastEventId })
 
 	/** wish waits for its turn to lead, or takes it from a page that does not answer. */
 	const wish = (steal?: boolean) => {
+		turn?.abort()
+		const { signal } = (turn = new AbortController())
 		navigator.locks
-			.request(name, steal ? { steal } : { signal }, () => lead())
-			// Another page has taken the lock: this one was frozen, perhaps.
+			.request(
+				name,
+				steal ? { steal } : { signal },
+				() =>
+					new Promise<void>((resolve) => {
+						if (signal.aborted) return resolve()
+						signal.addEventListener("abort", () => resolve())
+						lead()
+					}),
+			)
 			.catch(() => {
-				leading?.close()
-				leading = undefined
-				if (!signal.aborted) wish()
+				if (signal.aborted) return
+				// Another page has taken the lock: this one did not answer.
+				rest()
+				wish()
 			})
 	}
 
-	/** lead makes the connection. What it returns ends when this page is done. */
-	const lead = () =>
-		new Promise<void>((resolve) => {
-			if (signal.aborted) return resolve()
-			signal.addEventListener("abort", () => resolve())
-			clearTimeout(doubt)
-			catching?.close()
-			catching = undefined
-			queue = []
-			let before = place.lastEventId
-			leading = pump(url, options, {
-				place,
-				opened(from) {
-					origin = from
-					say({ origin })
-					sink.opened(origin)
-				},
-				events(batch) {
-					say({ before, batch })
-					before = place.lastEventId
-					sink.events(batch)
-				},
-				waiting(error, delay) {
-					origin = ""
-					say({ error: plain(error), delay })
-					sink.waiting(error, delay)
-				},
-				ended(error) {
-					say({ error: plain(error) })
-					end(error)
-				},
-			})
+	/** rest gives up the turn. */
+	const rest = () => {
+		turn!.abort()
+		leading?.close()
+		leading = undefined
+	}
+
+	/** lead makes the connection. */
+	const lead = () => {
+		clearTimeout(doubt)
+		catching?.close()
+		catching = undefined
+		queue = []
+		let before = place.lastEventId
+		leading = pump(url, options, {
+			place,
+			opened(from) {
+				origin = from
+				say({ origin })
+				sink.opened(origin)
+			},
+			events(batch) {
+				say({ before, batch })
+				before = place.lastEventId
+				sink.events(batch)
+			},
+			waiting(error, delay) {
+				origin = ""
+				say({ error: plain(error), delay })
+				sink.waiting(error, delay)
+			},
+			ended(error) {
+				say({ error: plain(error) })
+				end(error)
+			},
 		})
+	}
 
 	/** ask makes sure that the page that leads is alive. It matters to who is looked at. */
 	const ask = () => {
-		if (leading || document.visibilityState !== "visible") return
+		if (leading || document.hidden) return
 		say({ ask: true })
 		doubt ??= setTimeout(() => {
 			doubt = undefined
 			wish(true)
-		}, answerTime)
+		}, Limit.answer)
 	}
 
 	const hear = (m: Message) => {
@@ -128,8 +146,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 			return m.delay === undefined ? end(error) : sink.waiting(error, m.delay)
 		}
 		const { id, batch, before = id } = m
-		if (!joined && !place.lastEventId && startsNow(url)) place.lastEventId = before
-		joined = true
+		if (!place.lastEventId && startsNow(url)) place.lastEventId = before
 		const own = place.lastEventId
 		if (isOffset(before) && before > own) {
 			queue.push(m)
@@ -162,7 +179,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 
 	const close = () => {
 		stop.abort()
-		leading?.close()
+		rest()
 		catching?.close()
 		channel.close()
 		clearInterval(beat)
@@ -175,10 +192,15 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	}
 
 	channel.onmessage = ({ data }) => hear(data)
-	document.addEventListener("visibilitychange", ask, { signal })
-	addEventListener("pageshow", ask, { signal })
-	const beat = setInterval(ask, askEvery)
+	// A page that is about to be frozen would hold up the others. Most of these events are
+	// the document's, and caught on their way there.
+	const early = { signal, capture: true }
+	addEventListener("visibilitychange", ask, early)
+	addEventListener("pageshow", ask, early)
+	addEventListener("freeze", rest, early)
+	addEventListener("resume", () => wish(), early)
+	const beat = setInterval(ask, Limit.ask)
 	wish()
 	say({ ask: true })
-	return { close, retry: () => leading?.retry() ?? 0 }
+	return { close }
 }

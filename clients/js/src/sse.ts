@@ -37,7 +37,7 @@ export interface End {
 }
 
 /** tooLarge is the error about what exceeds a limit. @internal */
-export const tooLarge = (most: number) => new LeatError("too_large", `what comes next is larger than the limit of ${most} characters. Raise the option maxSize.`)
+export const tooLarge = (most: number) => new LeatError("too_large", `what comes next has more than ${most} characters: raise maxSize`)
 
 /** @internal */
 export interface Splitter {

@@ -92,6 +92,8 @@ export function stream(source: string | URL | Response, options: StreamOptions =
 			for await (const batch of follower.run(response)) {
 				for (let i = 0; i < batch.length && !cancelled; ) {
 					const item = batch[i++]
+					// Where a server says only where it stands there is nothing to deal with.
+					if (item?.type === "leat.cursor" && !item.data) continue
 					at = i < batch.length ? item?.id : undefined
 					yield item
 				}

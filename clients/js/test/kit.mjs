@@ -1,5 +1,11 @@
 // What the tests share: bodies cut into pieces, and a server that answers by a script.
 import { createServer } from "node:http"
+import { test as unlimited } from "node:test"
+
+const patience = 90_000 // for what must come: it is the test that failed if it is over
+
+/** test is that of node:test, with an end in any case. */
+export const test = (name, ...args) => unlimited(name, { timeout: patience, ...(args.length > 1 ? args[0] : {}) }, args.at(-1))
 
 /** encode makes bytes of text. */
 export const encode = (text) => new TextEncoder().encode(text)
@@ -38,9 +44,13 @@ export async function all(items) {
 	return { got }
 }
 
-/** until waits for a condition. */
+/** until waits for a condition, which may take a while itself. */
 export async function until(condition) {
-	while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2))
+	const began = performance.now()
+	while (!(await condition())) {
+		if (performance.now() - began > patience) throw new Error(`this does not become true: ${condition}`)
+		await new Promise((resolve) => setTimeout(resolve, 2))
+	}
 }
 
 /**

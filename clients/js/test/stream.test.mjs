@@ -1,8 +1,7 @@
 // stream: lines, arrays and bytes, what is resumed, and that nothing which was cut ends well.
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { LeatError, stream } from "../dist/leat.js"
-import { all, answer, cut, cuts, encode, events, scripted, status, until } from "./kit.mjs"
+import { all, answer, cut, cuts, encode, events, scripted, status, test, until } from "./kit.mjs"
 
 const every = (body) => cuts(encode(body))
 const id = (n) => `0000000000000001_${String(n).padStart(16, "0")}`
@@ -188,6 +187,22 @@ test("fewer bytes than the length says are an error, whatever fetch makes of it"
 	assert.equal(error.code, "truncated")
 })
 
+test("where a cut looks like the end, as in Node.js, it is asked whether that was all", async (t) => {
+	const closing = { ...binary, "accept-ranges": "bytes", connection: "close" }
+	const at = (n) => status(416, { "content-range": `bytes */${n}` })
+	for (const [name, end, steps] of [
+		["a cut", 1000, [cut(content.subarray(0, 300), closing), rest(Infinity, closing), at(1000)]],
+		["a cut before the first byte", 1000, [cut("", closing), rest(Infinity, closing), at(1000)]],
+		["an end", 300, [(_, r) => r.writeHead(200, closing).end(content.subarray(0, 300)), at(300)]],
+		["nothing", 0, [(_, r) => r.writeHead(200, closing).flushHeaders() ?? r.end(), at(0)]],
+		["no byte, by its length", 0, [(_, r) => r.writeHead(200, { ...closing, "content-length": 0 }).end()]],
+	]) {
+		const server = await scripted(t, ...steps)
+		const { got, error } = await all(stream(server.url, { retry: 1 }))
+		assert.deepEqual([join(got).length, error, server.requests.length], [end, undefined, steps.length], name)
+	}
+})
+
 test("text is cut between characters, over connections too", async (t) => {
 	const text = encode("aä😀b")
 	const plain = { "content-type": "text/plain", etag: '"t"' }
@@ -308,6 +323,31 @@ test("the place is that of the item that is dealt with", async () => {
 	for await (const _ of items) places.push(items.place.lastEventId)
 	assert.deepEqual(places, ["1", "3"])
 	assert.equal(items.place.lastEventId, "3")
+})
+
+test("a download that gets on with each connection is none that fails", async (t) => {
+	const whole = "0123456789"
+	// Each answer breaks off after a byte that has been read.
+	let read = 0
+	const server = await scripted(t, async (q, r) => {
+		const from = +(/\d+/.exec(q.headers.range)?.[0] ?? 0)
+		r.writeHead(from ? 206 : 200, { etag: '"1"', "content-length": whole.length - from, ...(from && { "content-range": `bytes ${from}-9/10` }) })
+		r.write(whole[from])
+		await until(() => read > from)
+		r.destroy()
+	})
+	const got = []
+	const failed = []
+	try {
+		for await (const piece of stream(server.url, { as: "bytes", retry: 1, maxFailures: 2, onWait: (e) => failed.push(e) })) {
+			got.push(...piece)
+			read += piece.length
+		}
+	} catch (e) {
+		assert.fail(e)
+	}
+	assert.equal(String.fromCharCode(...got), whole)
+	assert.ok(failed.length >= 9)
 })
 
 test("it gives up after so many failures in a row", async (t) => {

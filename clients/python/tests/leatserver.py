@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
+
+from scripted import PATIENCE
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
 LEAT = os.environ.get("LEAT", os.path.join(ROOT, "bin", "leat"))
@@ -23,14 +26,20 @@ class Leat:
         self.start()
 
     def start(self) -> None:
-        """Starts it, on the port that it had."""
-        self._process = subprocess.Popen(
-            [LEAT, "serve", "--listen", self._listen, "--data", self._data.name],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        # Its first line is the URL, once it takes requests.
-        self.url = self._process.stdout.readline().strip()
-        assert self.url.startswith("http://"), f"leat does not start: {self.url!r}"
+        """Starts it, on the port that it had: another program may have that
+        for a moment, as its end of a connection."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            self._process = subprocess.Popen(
+                [LEAT, "serve", "--listen", self._listen, "--data", self._data.name],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            assert self._process.stdout is not None
+            # Its first line is the URL, once it takes requests.
+            self.url = self._process.stdout.readline().strip()
+            if self.url:
+                break
+            self._end(signal.SIGKILL)
+            assert time.monotonic() < until, "leat does not start"
         self._listen = self.url[len("http://"):].rstrip("/")
 
     def kill(self) -> None:

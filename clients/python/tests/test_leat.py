@@ -151,6 +151,25 @@ class TestLeat(unittest.TestCase):
             self.assertEqual(begun + b"".join(rest), b"a" * 300_000 + b"b" * 10)
             self.assertEqual(list(client.download("/streams/parts", offset=rest.offset, etag=rest.etag)), [])
 
+    def test_download_of_a_stream_that_is_quiet(self) -> None:
+        notices = Notices()
+        client = self.client(stall=0.3, attempts=None, notify=notices)
+        self.client().create("quiet", "text/plain")
+        with self.client().producer("quiet", "text/plain") as producer:
+            producer.append("some")
+            download = client.download("/streams/quiet?follow=1")
+            self.assertEqual(next(download), b"some")
+
+            def go_on() -> None:
+                notices.wait_for("waiting")
+                producer.append(" more")
+                producer.end()
+
+            thread = threading.Thread(target=go_on)
+            thread.start()
+            self.assertEqual(b"".join(download), b" more")
+            thread.join(PATIENCE)
+
     def test_foreign_forms(self) -> None:
         """What reads any server reads this one."""
         client = self.client()

@@ -63,6 +63,13 @@ class TestLines(ReaderTest):
                 else:
                     self.assertEqual(failure(lambda: list(lines)).code, "truncated")
 
+    def test_chunk_that_is_longer_than_its_head_says(self) -> None:
+        def script(connection: Any) -> None:
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1\nxx0\r\n\r\n")
+
+        with Server(script) as server:
+            self.assertEqual(failure(lambda: list(quick(server.url).lines("/"))).code, "truncated")
+
     def test_nothing_yet_is_asked_for_again(self) -> None:
         with Server(empty("500 Oops"), reply([b"\n"], type=JSONL, cut=True), reply([b"1\n"], type=JSONL)) as server:
             self.assertEqual([line.value for line in quick(server.url).lines("/")], [1])

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/leat-dev/leat/examples/internal/run"
 	"github.com/leat-dev/leat/examples/migrate"
@@ -26,7 +25,7 @@ func main() {
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
 		if err == nil {
-			err = run.Send(srv, "POST", "/events?topic=orders&type=order", strings.NewReader(string(text)), "Content-Type", "text/plain")
+			_, err = srv.Publish(r.Context(), server.Message{Topic: "orders", Type: "order", ContentType: "text/plain", Data: text})
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

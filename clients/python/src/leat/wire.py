@@ -338,7 +338,6 @@ class Wire:
         kept = self._connection
         if kept is not None and kept.sock is not None and self._origin == target.origin:
             self.reused = True
-            kept.sock.settimeout(self.timeout)
             return kept
         self.hang_up()
         context = self._context

@@ -13,8 +13,8 @@ import (
 	"github.com/leat-dev/leat"
 )
 
-// UploadOptions change an [Client.Upload]. The zero value works.
-type UploadOptions struct {
+// UploadFileOptions change a [Client.UploadFile]. The zero value works.
+type UploadFileOptions struct {
 	// ContentType is that of the stream if it has to be made. Empty means
 	// application/octet-stream. A stream that is there keeps its own; one of JSON
 	// cannot be uploaded to.
@@ -41,21 +41,21 @@ type UploadOptions struct {
 // has before an upload goes on behind it.
 const compared = 64 << 10
 
-// Upload makes the content of a stream that of r, which has size bytes. It makes the
+// UploadFile makes the content of a stream that of r, which has size bytes. It makes the
 // stream if it is not there. If it is, and has a beginning of r already, as after an
-// upload that was interrupted, in this process or another, Upload goes on where that
+// upload that was interrupted, in this process or another, UploadFile goes on where that
 // ends; if it has all, nothing is sent. It is told by its length, and by its first and
 // last 64 KiB, which are compared with r.
 //
 // Each piece is stored only if the stream stands where the piece before has left it,
 // so that whatever is repeated is stored once, and of two uploads at once one fails. If
-// the server cannot be reached or takes nothing now, Upload tries again until ctx ends,
+// the server cannot be reached or takes nothing now, UploadFile tries again until ctx ends,
 // but not before it has been reached once.
 //
 // A stream with other content, or that somebody else appends to meanwhile, is an error
 // with leat.CodePrecondition; one that has ended too soon is one with leat.CodeEnded.
-func (c *Client) Upload(ctx context.Context, name string, r io.ReaderAt, size int64, o UploadOptions) error {
-	target, err := c.streamURL(name)
+func (c *Client) UploadFile(ctx context.Context, name string, r io.ReaderAt, size int64, o UploadFileOptions) error {
+	target, err := c.StreamURL(name, nil)
 	if err != nil {
 		return err
 	}
@@ -94,13 +94,13 @@ func (c *Client) Upload(ctx context.Context, name string, r io.ReaderAt, size in
 // minPiece is how small pieces get before their size is not what is wrong.
 const minPiece = 1 << 10
 
-// An upload is an Upload under way.
+// An upload is an UploadFile under way.
 type upload struct {
 	c            *Client
 	name, target string
 	r            io.ReaderAt
 	size         int64
-	o            UploadOptions
+	o            UploadFileOptions
 	at           extent
 }
 
@@ -123,7 +123,8 @@ func (u *upload) progress() {
 func (u *upload) begin(ctx context.Context) (extent, error) {
 	e, err := u.look(ctx)
 	if leat.CodeOf(err) == leat.CodeNotFound {
-		if err = u.c.CreateStream(ctx, u.name, u.o.ContentType); err == nil {
+		_, err = u.c.onStream(ctx, http.MethodPut, u.name, http.Header{"Content-Type": {u.o.ContentType}}, nil)
+		if err == nil {
 			e, err = u.look(ctx)
 		}
 	}

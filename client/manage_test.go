@@ -51,11 +51,6 @@ func TestStreams(t *testing.T) {
 		}
 	}
 	const name = "a/b %41é"
-	ok(c.CreateStream(ctx, name, "text/plain"))
-	ok(c.CreateStream(ctx, name, "text/plain"))
-	if err := c.CreateStream(ctx, name, "image/png"); leat.CodeOf(err) != leat.CodeExists {
-		t.Errorf("another type: %v", err)
-	}
 	receipt, err := c.Publish(ctx, Text(name, "one"), Text(name, "two"), Text(name, "three"), Text("a/c", "x"), Text("b", "y"))
 	ok(err)
 	var names []string
@@ -113,18 +108,6 @@ func TestStreamsPages(t *testing.T) {
 	}
 }
 
-func TestParseEnd(t *testing.T) {
-	for text, want := range map[string]string{
-		"aborted": "aborted|", `error; reason="disk full"`: "error|disk full", `error;reason="a \"b\" \\c"`: `error|a "b" \c`,
-		`error; reason=%"gr%c3%bc%c3%9fe"`: "error|grüße", `error; reason=x`: "error|", `error; reason="x`: "error|", `error; reason=%"%zz"`: "error|",
-	} {
-		state, reason := parseEnd(text)
-		if got := string(state) + "|" + reason; got != want {
-			t.Errorf("%s is %s, want %s", text, got, want)
-		}
-	}
-}
-
 // An upload that is cut again and again, before a request and after it, is stored
 // exactly, and goes on where it stopped.
 func TestUploadThroughCuts(t *testing.T) {
@@ -150,12 +133,12 @@ func TestUploadThroughCuts(t *testing.T) {
 		c := &Client{URL: "http://127.0.0.1", HTTP: f.client}
 		var told []int64
 		waits := 0
-		o := UploadOptions{PieceBytes: 8000, End: true, Progress: func(n int64) { told = append(told, n) }, Notify: func(n Notice) {
+		o := UploadFileOptions{PieceBytes: 8000, End: true, Progress: func(n int64) { told = append(told, n) }, Notify: func(n Notice) {
 			if n.Kind == Waiting {
 				waits++
 			}
 		}}
-		if err := c.Upload(t.Context(), "a", bytes.NewReader(content), int64(len(content)), o); err != nil {
+		if err := c.UploadFile(t.Context(), "a", bytes.NewReader(content), int64(len(content)), o); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := f.client.Get("http://127.0.0.1/streams/a")
@@ -189,7 +172,7 @@ func TestUploadAgain(t *testing.T) {
 		inner.ServeHTTP(w, r)
 	}))
 	content := []byte(strings.Repeat("0123456789", 20_000))
-	upload := func(name string, content []byte, o UploadOptions) (from int64, err error) {
+	upload := func(name string, content []byte, o UploadFileOptions) (from int64, err error) {
 		posts.Store(0)
 		o.PieceBytes = 50_000
 		from = -1
@@ -198,12 +181,12 @@ func TestUploadAgain(t *testing.T) {
 				from = n
 			}
 		}
-		err = c.Upload(t.Context(), name, bytes.NewReader(content), int64(len(content)), o)
+		err = c.UploadFile(t.Context(), name, bytes.NewReader(content), int64(len(content)), o)
 		return from, err
 	}
 	stop, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err := c.Upload(stop, "a", bytes.NewReader(content), int64(len(content)), UploadOptions{PieceBytes: 50_000, Progress: func(n int64) {
+	err := c.UploadFile(stop, "a", bytes.NewReader(content), int64(len(content)), UploadFileOptions{PieceBytes: 50_000, Progress: func(n int64) {
 		if n == 100_000 {
 			cancel()
 		}
@@ -211,40 +194,40 @@ func TestUploadAgain(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted: %v", err)
 	}
-	if from, err := upload("a", content, UploadOptions{}); from != 100_000 || err != nil || posts.Load() != 2 {
+	if from, err := upload("a", content, UploadFileOptions{}); from != 100_000 || err != nil || posts.Load() != 2 {
 		t.Errorf("begins at %d, %d pieces, %v", from, posts.Load(), err)
 	}
-	if from, err := upload("a", content, UploadOptions{End: true}); from != 200_000 || err != nil || posts.Load() != 1 {
+	if from, err := upload("a", content, UploadFileOptions{End: true}); from != 200_000 || err != nil || posts.Load() != 1 {
 		t.Errorf("ended later: begins at %d, %d requests, %v", from, posts.Load(), err)
 	}
-	if from, err := upload("a", content, UploadOptions{End: true}); from != 200_000 || err != nil || posts.Load() != 0 {
+	if from, err := upload("a", content, UploadFileOptions{End: true}); from != 200_000 || err != nil || posts.Load() != 0 {
 		t.Errorf("a third time: begins at %d, %d requests, %v", from, posts.Load(), err)
 	}
-	if _, err := upload("a", append(content, 'x'), UploadOptions{}); leat.CodeOf(err) != leat.CodeEnded {
+	if _, err := upload("a", append(content, 'x'), UploadFileOptions{}); leat.CodeOf(err) != leat.CodeEnded {
 		t.Errorf("behind the end: %v", err)
 	}
 	other := bytes.Clone(content)
 	other[199_999] = 'x'
 	for what, other := range map[string][]byte{"the last byte differs": other, "it is shorter": content[:100]} {
-		if _, err := upload("a", other, UploadOptions{}); leat.CodeOf(err) != leat.CodePrecondition {
+		if _, err := upload("a", other, UploadFileOptions{}); leat.CodeOf(err) != leat.CodePrecondition {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	intrude = func() { c.Publish(context.Background(), Message{Topic: "b", Data: []byte("!")}) }
-	if _, err := upload("b", content, UploadOptions{}); leat.CodeOf(err) != leat.CodePrecondition {
+	if _, err := upload("b", content, UploadFileOptions{}); leat.CodeOf(err) != leat.CodePrecondition {
 		t.Errorf("somebody else appends: %v", err)
 	}
 	if _, err := c.Publish(t.Context(), Message{Topic: "j", Kind: leat.KindJSON, Data: []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := upload("j", content, UploadOptions{}); leat.CodeOf(err) != leat.CodeTypeMismatch {
+	if _, err := upload("j", content, UploadFileOptions{}); leat.CodeOf(err) != leat.CodeTypeMismatch {
 		t.Errorf("to JSON: %v", err)
 	}
-	if from, err := upload("empty", nil, UploadOptions{End: true}); from != 0 || err != nil {
+	if from, err := upload("empty", nil, UploadFileOptions{End: true}); from != 0 || err != nil {
 		t.Errorf("of nothing: %d, %v", from, err)
 	}
 	gone := &Client{URL: "http://127.0.0.1:1"}
-	if err := gone.Upload(t.Context(), "a", bytes.NewReader(content), 1, UploadOptions{}); leat.CodeOf(err) != leat.CodeUnavailable {
+	if err := gone.UploadFile(t.Context(), "a", bytes.NewReader(content), 1, UploadFileOptions{}); leat.CodeOf(err) != leat.CodeUnavailable {
 		t.Errorf("without a server: %v", err)
 	}
 }
