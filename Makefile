@@ -6,7 +6,7 @@ COMMIT  ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
 LINK     = -s -w -X main.stampedVersion=$(VERSION) -X main.stampedCommit=$(COMMIT)
 PLATFORM = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
-.PHONY: help build release test soak fmt lint fuzz mutants bench
+.PHONY: help build release test soak fmt lint fuzz mutants bench console screenshots
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,3 +45,9 @@ mutants: ## break each guarantee on purpose and expect its test to fail
 bench: build ## measure Leat beside its rivals: a table, and bin/bench.json (BENCH: flags)
 	@command -v npm >/dev/null && cd bench/durable-streams && { test -d node_modules || npm ci --no-audit --no-fund; } || echo "npm has not installed bench/durable-streams: that server is not measured"
 	@cd bench && go run . -leat ../bin/leat -json ../bin/bench.json $(BENCH)
+
+console: ## build the page that is embedded: console/dist from console/app
+	@cd console/app && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check && npm run --silent build
+
+screenshots: build ## pictures of the console for the documentation: docs/images
+	@cd console/app && npm run --silent screenshots

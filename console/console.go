@@ -1,55 +1,84 @@
-// Package console is the page that a browser shows at the root of a server: it
-// watches topics and publishes to them. It is embedded, loads nothing from
-// elsewhere, and uses only the HTTP interface, through a plain EventSource.
+// Package console is the page that a browser shows at the root of a server: its streams,
+// who reads them, its figures, and the lab. It is embedded, loads nothing from elsewhere,
+// and uses only the HTTP interface. Its source is in app, and what is embedded is built
+// from that by make console.
 package console
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"net/http"
 	"path"
-	"strings"
 	"time"
 )
 
-//go:embed files
-var files embed.FS
+//go:embed dist
+var dist embed.FS
 
-// pages are the files by the path that they are served at.
-var pages = map[string]string{
-	"/":            "index.html",
-	"/console.js":  "console.js",
-	"/console.css": "console.css",
+// An asset is a file of the page.
+type asset struct {
+	body        []byte
+	contentType string
+	tag         string // of its content
 }
 
-// policy lets the page load its own files, talk to its own server, and nothing
-// else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// Wrap returns a handler that serves the console's few files to GET and HEAD,
-// and leaves everything else to next.
-func Wrap(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, ok := pages[r.URL.Path]
-		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
-			next.ServeHTTP(w, r)
-			return
-		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Type", contentTypes[path.Ext(name)])
-		body, err := files.ReadFile("files/" + name)
-		if err != nil {
-			panic(err) // it is embedded
-		}
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(body)))
-	})
+// assets are the files by the path that they are served at.
+var assets = map[string]asset{
+	"/":            read("index.html"),
+	"/console.js":  read("console.js"),
+	"/console.css": read("console.css"),
 }
 
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
+}
+
+func read(name string) asset {
+	body, err := dist.ReadFile("dist/" + name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	sum := sha256.Sum256(body)
+	return asset{body, contentTypes[path.Ext(name)], `"` + hex.EncodeToString(sum[:16]) + `"`}
+}
+
+// The policy lets the page load its own files, talk to its own server, and nothing else.
+// The lanes of the lab talk to the server under other names of this machine as well.
+const (
+	policy      = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'"
+	policyOfLab = policy + " http://*.localhost:* ws://*.localhost:*"
+)
+
+// Options are the settings of the page. The zero value is for a server without the lab.
+type Options struct {
+	// Lab says that the server has the lab: see server.Options.Lab.
+	Lab bool
+}
+
+// Wrap returns a handler that serves the console's few files to GET and HEAD,
+// and leaves everything else to next.
+func Wrap(next http.Handler, o Options) http.Handler {
+	allowed := policy
+	if o.Lab {
+		allowed = policyOfLab
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a, ok := assets[r.URL.Path]
+		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", allowed)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("Content-Type", a.contentType)
+		h.Set("ETag", a.tag)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+	})
 }

@@ -120,6 +120,24 @@ func TestJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "job", "-every", "5ms")
 	steps := []string{"1/10 unpack", "2/10 read", "3/10 check", "4/10 sort", "5/10 index", "6/10 link", "7/10 compress", "8/10 sign", "9/10 copy", "10/10 tidy up"}
+	t.Run("Go", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+		defer cancel()
+		resp, _ := s.send(t, "POST", "/jobs?fail=2", "")
+		var got []string
+		for event, err := range client.Subscribe(ctx, s.url+resp.Header.Get("Location"), client.SubscribeOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(event.Data))
+		}
+		job := strings.TrimPrefix(resp.Header.Get("Location"), "/streams/")
+		want := []string{`{"done":1,"of":10,"step":"unpack"}`, `{"topic":"` + job + `","state":"error","reason":"cannot read"}`}
+		if resp.StatusCode != http.StatusAccepted || !slices.Equal(got, want) {
+			t.Errorf("status %d, then %q, want 202 and %q", resp.StatusCode, got, want)
+		}
+	})
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
 		same(t, s.clients(t), 0, strings.Join(steps, "\n")+"\ncomplete \n")
@@ -324,6 +342,9 @@ func TestPresence(t *testing.T) {
 		}
 	}
 	here(node, "node, page, python")
+	if _, text := s.send(t, "GET", "/events?topic=here&from=-1&as=json", ""); !strings.Contains(text, `"data":{"here":[`) {
+		t.Errorf("the newest list is not there: %s", text)
+	}
 	page.until(`document.querySelector('#out').children.length === 3`)
 	if err := node.cmd.Process.Kill(); err != nil { // it says nothing
 		t.Fatal(err)

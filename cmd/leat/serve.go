@@ -132,7 +132,7 @@ func (c *serveCmd) serve(ctx context.Context, std *streams, ln net.Listener, st 
 	if err != nil {
 		return err
 	}
-	hs := newHTTPServer(console.Wrap(srv), logger)
+	hs := newHTTPServer(console.Wrap(srv, console.Options{Lab: c.Lab}), logger)
 	hs.ConnContext = srv.ConnContext
 	failed := make(chan error, 1)
 	// Owned by serve, which waits for it in stop; Shutdown ends it.

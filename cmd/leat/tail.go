@@ -19,9 +19,9 @@ import (
 type tailCmd struct {
 	Topics []string `arg:"" name:"topic" help:"Names or patterns of topics: in a pattern * stands for one segment and a last ** for one or more. Or one http:// or https:// URL of any stream of events, lines of JSON or long polls."`
 
-	From  fromFlag `help:"Where to start: now, start, an id, -10 (the last 10 records) or -5m (the last 5 minutes)." default:"now" placeholder:"WHERE" group:"What"`
-	As    string   `help:"How the server is to write: sse, ndjson, poll; auto is sse for topics, and what it sends for a URL." enum:"auto,sse,ndjson,poll" default:"auto" group:"What"`
-	Count int      `short:"n" help:"Stop after this many records." placeholder:"N" group:"What"`
+	From  fromFlag `help:"Where to start: now, start, an id, -10 (the last 10 records) or -5m (the last 5 minutes)." default:"now" placeholder:"WHERE" group:"Which records"`
+	As    string   `help:"How the server is to write: sse, ndjson, poll; auto is sse for topics, and what it sends for a URL." enum:"auto,sse,ndjson,poll" default:"auto" group:"Which records"`
+	Count int      `short:"n" help:"Stop after this many records." placeholder:"N" group:"Which records"`
 
 	JSON bool `help:"Print each record as a JSON object on a line: id, topic, type, key, time, data; encoding is base64 if the data is." xor:"print" group:"Printing"`
 	Raw  bool `help:"Print the data of each record as it is, and a line feed." xor:"print" group:"Printing"`

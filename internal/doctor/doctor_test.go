@@ -217,7 +217,7 @@ func TestDirect(t *testing.T) {
 	held := good
 	held.collect = 12
 	want(t, compare(held, good), Problem, "flush", "held back by what is in between, up to 4.4s")
-	want(t, compare(stream{heartbeat: time.Second}, good), Problem, "flush", "46 of them had not come in the end")
+	want(t, compare(stream{heartbeat: time.Second}, good), Problem, "flush", "45 of them had not come in the end")
 	want(t, compare(stream{}, stream{}), Note, "flush", "no event has come")
 	want(t, compare(good, http.NotFoundHandler()), Problem, "flush", "404")
 }

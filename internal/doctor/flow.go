@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// held is from when on an event counts as held back.
-const held = 500 * time.Millisecond
+// held is from when on an event counts as held back. A busy machine may take some of
+// that by itself.
+const held = time.Second
 
 // flushing examines whether events come when they are sent.
 func (x *exam) flushing(s *seen) {

@@ -6,8 +6,9 @@ var LeatError = class extends Error {
     Object.assign(this, { name: "LeatError", code, status: 0, body: "", after: 0 }, members);
   }
 };
+var bare = (url) => url.split("?", 1)[0];
 function network(url, cause, truncated2) {
-  return new LeatError(truncated2 ? "truncated" : "unavailable", `${url} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true });
+  return new LeatError(truncated2 ? "truncated" : "unavailable", `${bare(url)} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true });
 }
 async function refusal(response) {
   const { status } = response;
@@ -22,7 +23,7 @@ async function refusal(response) {
   const again = /408|429|5(?!0[17])../.test(`${status}`);
   const wanted = header(response, "retry-after");
   const after = +wanted * 1e3 || Date.parse(wanted) - Date.now() || 0;
-  return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
+  return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${bare(response.url)} answered ${status}${said && ": " + said}`, {
     status,
     body,
     problem,
@@ -34,17 +35,13 @@ var header = (response, name) => response.headers.get(name) ?? "";
 var mediaType = (response) => header(response, "content-type").split(";", 1)[0].trim().toLowerCase();
 
 // src/follow.ts
-var leastRetry = 100;
-var mostRetry = 24 * 36e5;
-var mostWait = 3e4;
-var stable = 1e4;
-var clamp = (retry) => Math.min(Math.max(retry, leastRetry), mostRetry);
+var clamp = (retry) => Math.min(Math.max(retry, 100 /* leastRetry */), 864e5 /* mostRetry */);
 function wait(failures, floor, base) {
   floor = clamp(floor);
-  const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, mostWait), floor * 1.5));
+  const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, 3e4 /* mostWait */), floor * 1.5));
   return floor + Math.random() * (ceiling - floor);
 }
-var isSafe = (method = "GET") => /^(get|head)$/i.test(method);
+var isSafe = (method = "GET") => /^get$/i.test(method);
 var resolve = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
 var headersOf = async ({ headers }) => new Headers(typeof headers === "function" ? await headers() : headers);
 function follow(url, options, accept, place, form, choose) {
@@ -62,7 +59,7 @@ function follow(url, options, accept, place, form, choose) {
     attempt?.abort();
   }
   async function inTime(beats, what) {
-    const limit = options.stall ?? (beats && repeat ? 45e3 : 0);
+    const limit = options.stall ?? (beats && repeat ? 45e3 /* stall */ : 0);
     heard = Date.now();
     const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0;
     try {
@@ -139,7 +136,7 @@ function follow(url, options, accept, place, form, choose) {
     const looked = type === "visibilitychange";
     if (looked ? document.hidden : persisted === false) return;
     if (awake) awake();
-    else if (form?.resumable() && (!looked || form.beats && Date.now() - heard > 2e4)) interrupt("the page was away", true);
+    else if (form?.resumable() && (!looked || form.beats && Date.now() - heard > 2e4 /* heartbeat */)) interrupt("the page was away", true);
   }
   async function* run(first) {
     if (first) repeat = false;
@@ -163,14 +160,14 @@ function follow(url, options, accept, place, form, choose) {
           const more = form.end(!repeat, out);
           if (out.length) yield out;
           if (!more || !repeat) return;
-          error = new LeatError("unavailable", `${url} ended the stream`, { again: true });
+          error = new LeatError("unavailable", "the server ended the stream", { again: true });
           if (place.position > before) failures = 0;
         } catch (e) {
           error = cut ?? form?.over?.() ?? e;
         }
         attempt?.abort();
         cut = void 0;
-        if (Date.now() - began > stable || place.position > before && !form?.beats) failures = 0;
+        if (Date.now() - began > 1e4 /* stable */ || place.position > before && !form?.beats) failures = 0;
         if (!closed) await pause(error);
       }
     } finally {
@@ -364,10 +361,10 @@ function events({ place, maxSize, setRetry, onComment }) {
     beats: true,
     resumable: () => true,
     begin(response) {
-      const { status, url } = response;
+      const { status } = response;
       const is = mediaType(response);
       if (status !== 200 || is !== eventStream)
-        throw new LeatError("unexpected_answer", `${url} is no event stream: ${status} ${is}`, { status });
+        throw new LeatError("unexpected_answer", `this is no event stream: ${status} ${is}`, { status });
       id = place.lastEventId;
       ended = false;
       clear();
@@ -508,8 +505,6 @@ function text(r) {
 }
 
 // src/shared.ts
-var answerTime = 5e3;
-var askEvery = 2e4;
 var canShare = ({ method }) => isSafe(method) && !!globalThis.document && !!navigator.locks;
 var isOffset = (id) => /^\d{16}_\d{16}$/.test(id);
 var startsNow = (url) => /\/events\?/.test(url) && !/[?&](from=(?!now)|last_?event_?id=)/i.test(url);
@@ -585,7 +580,7 @@ function share(url, options, sink) {
     doubt ??= setTimeout(() => {
       doubt = void 0;
       wish(true);
-    }, answerTime);
+    }, 5e3 /* answer */);
   };
   const hear = (m) => {
     if (m.ask) return leading && say({ origin });
@@ -643,7 +638,7 @@ function share(url, options, sink) {
   addEventListener("pageshow", ask, early);
   addEventListener("freeze", rest, early);
   addEventListener("resume", () => wish(), early);
-  const beat = setInterval(ask, askEvery);
+  const beat = setInterval(ask, 2e4 /* ask */);
   wish();
   say({ ask: true });
   return { close };

@@ -29,9 +29,12 @@ export class LeatError extends Error {
 	}
 }
 
+/** bare is a URL as it may stand in a log: without what it asks for, which may be a token. */
+const bare = (url: string) => url.split("?", 1)[0]
+
 /** network makes an error of one of the network. @internal */
 export function network(url: string, cause: any, truncated?: boolean): LeatError {
-	return new LeatError(truncated ? "truncated" : "unavailable", `${url} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true })
+	return new LeatError(truncated ? "truncated" : "unavailable", `${bare(url)} failed: ${cause?.cause?.message || cause?.message}`, { cause, again: true })
 }
 
 /** refusal makes an error of an answer with another status than was hoped for. @internal */
@@ -51,7 +54,7 @@ export async function refusal(response: Response): Promise<LeatError> {
 	// Seconds or a date.
 	const wanted = header(response, "retry-after")
 	const after = +wanted * 1000 || Date.parse(wanted) - Date.now() || 0
-	return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${response.url} answered ${status}${said && ": " + said}`, {
+	return new LeatError(problem?.code ?? (again ? "unavailable" : "unexpected_answer"), `${bare(response.url)} answered ${status}${said && ": " + said}`, {
 		status,
 		body,
 		problem,

@@ -78,12 +78,17 @@ export interface Form<T> {
 	over?(): LeatError | undefined
 }
 
-const leastRetry = 100 // whatever a server asks for
-const mostRetry = 24 * 3600e3 // larger numbers overflow timers
-const mostWait = 30e3 // where the back-off ends, unless the server asks for more
-const stable = 10e3 // who was connected for so long has not failed
+/** In milliseconds. The compiler puts the numbers in their places. */
+const enum Limit {
+	leastRetry = 100, // whatever a server asks for
+	mostRetry = 24 * 3600e3, // larger numbers overflow timers
+	mostWait = 30e3, // where the back-off ends, unless the server asks for more
+	stable = 10e3, // who was connected for so long has not failed
+	stall = 45e3, // three heartbeats
+	heartbeat = 20e3, // one, and some time for the way
+}
 
-const clamp = (retry: number) => Math.min(Math.max(retry, leastRetry), mostRetry)
+const clamp = (retry: number) => Math.min(Math.max(retry, Limit.leastRetry), Limit.mostRetry)
 
 /**
  * wait is a random time between what the other side asked for and a ceiling that doubles
@@ -94,12 +99,12 @@ const clamp = (retry: number) => Math.min(Math.max(retry, leastRetry), mostRetry
  */
 export function wait(failures: number, floor: number, base: number): number {
 	floor = clamp(floor)
-	const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, mostWait), floor * 1.5))
+	const ceiling = clamp(Math.max(Math.min(base * 2 ** failures, Limit.mostWait), floor * 1.5))
 	return floor + Math.random() * (ceiling - floor)
 }
 
 /** @internal */
-export const isSafe = (method = "GET") => /^(get|head)$/i.test(method)
+export const isSafe = (method = "GET") => /^get$/i.test(method)
 
 /** resolve makes a URL of one that a page may have written without its own address. @internal */
 export const resolve = (url: string | URL) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href)
@@ -148,7 +153,7 @@ export function follow<T>(
 
 	/** inTime ends the attempt if what is waited for takes longer than the other side may be silent. */
 	async function inTime<R>(beats: boolean, what: Promise<R>): Promise<R> {
-		const limit = options.stall ?? (beats && repeat ? 45e3 : 0)
+		const limit = options.stall ?? (beats && repeat ? Limit.stall : 0)
 		heard = Date.now()
 		const timer = limit > 0 ? setTimeout(() => interrupt(`nothing arrived for ${limit} ms`), clamp(limit)) : 0
 		try {
@@ -239,7 +244,7 @@ export function follow<T>(
 		if (looked ? document.hidden : persisted === false) return
 		if (awake) awake()
 		// Who has heard a heartbeat of late is well.
-		else if (form?.resumable() && (!looked || (form.beats && Date.now() - heard > 20e3))) interrupt("the page was away", true)
+		else if (form?.resumable() && (!looked || (form.beats && Date.now() - heard > Limit.heartbeat))) interrupt("the page was away", true)
 	}
 
 	async function* run(first?: Response): AsyncGenerator<T[], void, undefined> {
@@ -265,7 +270,7 @@ export function follow<T>(
 					const more = form.end(!repeat, out)
 					if (out.length) yield out
 					if (!more || !repeat) return
-					error = new LeatError("unavailable", `${url} ended the stream`, { again: true })
+					error = new LeatError("unavailable", "the server ended the stream", { again: true })
 					if (place.position > before) failures = 0
 				} catch (e) {
 					error = cut ?? form?.over?.() ?? (e as LeatError)
@@ -273,7 +278,7 @@ export function follow<T>(
 				attempt?.abort()
 				cut = undefined
 				// Bytes that came need not come again: it was no failure that they were not all.
-				if (Date.now() - began > stable || (place.position > before && !form?.beats)) failures = 0
+				if (Date.now() - began > Limit.stable || (place.position > before && !form?.beats)) failures = 0
 				if (!closed) await pause(error)
 			}
 		} finally {

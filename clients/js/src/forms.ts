@@ -77,10 +77,10 @@ export function events({ place, maxSize, setRetry, onComment }: Reader): Form<Le
 		beats: true,
 		resumable: () => true,
 		begin(response) {
-			const { status, url } = response
+			const { status } = response
 			const is = mediaType(response)
 			if (status !== 200 || is !== eventStream)
-				throw new LeatError("unexpected_answer", `${url} is no event stream: ${status} ${is}`, { status })
+				throw new LeatError("unexpected_answer", `this is no event stream: ${status} ${is}`, { status })
 			// What was cut off is thrown away; the last event ID stays.
 			id = place.lastEventId
 			ended = false

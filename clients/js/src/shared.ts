@@ -20,8 +20,11 @@ interface Message {
 	delay?: number
 }
 
-const answerTime = 5e3 // in which the page that leads answers, if it is not frozen
-const askEvery = 20e3
+/** In milliseconds. */
+const enum Limit {
+	answer = 5e3, // in which the page that leads answers, if it is not frozen
+	ask = 20e3, // how often it is asked
+}
 
 /** canShare reports whether pages can share a connection here, and may. @internal */
 export const canShare = ({ method }: LeatEventSourceInit) =>
@@ -129,7 +132,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 		doubt ??= setTimeout(() => {
 			doubt = undefined
 			wish(true)
-		}, answerTime)
+		}, Limit.answer)
 	}
 
 	const hear = (m: Message) => {
@@ -196,7 +199,7 @@ export function share(url: string, options: LeatEventSourceInit, sink: Sink): So
 	addEventListener("pageshow", ask, early)
 	addEventListener("freeze", rest, early)
 	addEventListener("resume", () => wish(), early)
-	const beat = setInterval(ask, askEvery)
+	const beat = setInterval(ask, Limit.ask)
 	wish()
 	say({ ask: true })
 	return { close }

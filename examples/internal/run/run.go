@@ -49,8 +49,8 @@ var Context = sync.OnceValue(func() context.Context {
 	return ctx
 })
 
-// Main serves until Context ends. The first line on
-// stdout is the URL, once requests are taken. leat may be nil.
+// Main serves until Context ends. The first line on stdout is the URL, once requests
+// are taken. leat may be nil.
 func Main(mux *http.ServeMux, page []byte, leat *server.Server) {
 	mux.HandleFunc("GET /{$}", file("text/html; charset=utf-8", page))
 	mux.HandleFunc("GET /page.css", file("text/css; charset=utf-8", css))
