@@ -122,6 +122,7 @@ const (
 	CodeTooLarge          Code = "too_large"              // a record or body over its limit
 	CodeMediaType         Code = "unsupported_media_type" // a content type that this resource does not take
 	CodeMisdirected       Code = "misdirected_host"       // the Host is not one that this server serves
+	CodeNotSupported      Code = "not_supported"          // the store of this server cannot do that
 	CodeInternal          Code = "internal"               // a fault of the server's
 	CodeUnavailable       Code = "unavailable"            // the server is starting, stopping or overloaded: try again
 	CodeOverloaded        Code = "overloaded"             // more waits to be stored than may: try again
@@ -167,6 +168,7 @@ var statuses = map[Code]int{
 	CodeTooLarge:          413,
 	CodeMediaType:         415,
 	CodeMisdirected:       421,
+	CodeNotSupported:      501,
 	CodeInternal:          500,
 	CodeUnavailable:       503,
 	CodeOverloaded:        429,

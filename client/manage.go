@@ -163,6 +163,41 @@ func (c *Client) Position(ctx context.Context, q Query) (string, error) {
 	return first.ID, nil
 }
 
+// A Backup is a copy of a server's store. Everything up to Head is in it. Bytes is how long
+// its files are together, of which those that are links take no room of their own.
+type Backup struct {
+	To    string
+	Head  string
+	Bytes int64
+	Took  time.Duration
+}
+
+// Backup has a server copy its store into a directory of the machine that it runs on, given
+// by an absolute path, which must be empty or not exist. It is for who runs the server: this
+// program runs on that machine too, or Header has the token of the server as
+// "Authorization: Bearer TOKEN".
+func (c *Client) Backup(ctx context.Context, dir string) (Backup, error) {
+	target, err := c.endpoint("api/backup", url.Values{"to": {dir}})
+	if err != nil {
+		return Backup{}, err
+	}
+	resp, err := c.ask(ctx, http.MethodPost, target, nil, nil)
+	if err != nil {
+		return Backup{}, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		To, Head string
+		Bytes    int64
+		Took     float64
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return Backup{}, leat.Errorf(CodeAnswer, "the answer of %s cannot be read: %w", target, err).
+			Advise("Check that a Leat server is there.")
+	}
+	return Backup{answer.To, answer.Head, answer.Bytes, time.Duration(answer.Took * float64(time.Second))}, nil
+}
+
 // onStream sends a request about one stream and returns the head of the answer.
 func (c *Client) onStream(ctx context.Context, method, name string, header http.Header, body io.Reader) (http.Header, error) {
 	target, err := c.StreamURL(name, nil)

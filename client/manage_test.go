@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/server"
@@ -229,5 +230,24 @@ func TestUploadAgain(t *testing.T) {
 	gone := &Client{URL: "http://127.0.0.1:1"}
 	if err := gone.UploadFile(t.Context(), "a", bytes.NewReader(content), 1, UploadFileOptions{}); leat.CodeOf(err) != leat.CodeUnavailable {
 		t.Errorf("without a server: %v", err)
+	}
+}
+
+// Backup names the directory, sends the token and reads the answer.
+func TestBackup(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "POST" || r.URL.Path != "/api/backup" || r.URL.Query().Get("to") != "/backups/a b" || r.Header.Get("Authorization") != "Bearer secret" {
+			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
+		}
+		io.WriteString(w, `{"to":"/backups/a b","head":"0000000000000001_0000000000000002","bytes":123,"took":0.25}`)
+	})
+	c := leatClient(t, h)
+	c.Header = http.Header{"Authorization": {"Bearer secret"}}
+	got, err := c.Backup(t.Context(), "/backups/a b")
+	if want := (Backup{"/backups/a b", "0000000000000001_0000000000000002", 123, 250 * time.Millisecond}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := leatClient(t, leatHandler(t, server.Options{})).Backup(t.Context(), "/x"); leat.CodeOf(err) != leat.CodeNotSupported {
+		t.Errorf("of a store in memory: %v", err)
 	}
 }

@@ -1,7 +1,11 @@
 package server
 
 import (
+	"context"
+	"io/fs"
 	"net"
+	"path/filepath"
+	"time"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -18,6 +22,40 @@ type about struct {
 
 func (s *Server) about() any {
 	return about{s.o.Version, s.o.Store.Abilities().Class, s.live.Offset(s.o.Store.Head()), s.live.Readers(), s.wire != nil}
+}
+
+// A backup is what /api says of one. Everything up to Head is in it. Bytes is how long its
+// files are together, of which those that are links take no room of their own.
+type backup struct {
+	To    string      `json:"to"`
+	Head  leat.Offset `json:"head"`
+	Bytes int64       `json:"bytes"`
+	Took  float64     `json:"took"` // seconds
+}
+
+func (s *Server) backup(ctx context.Context, dir string) (any, error) {
+	backuper, ok := s.o.Store.(store.Backuper)
+	if !ok {
+		return nil, leat.Errorf(leat.CodeNotSupported, "this server's store cannot be copied while it works").
+			Advise("What is to survive belongs into a store on disk: start the server without --store memory.")
+	}
+	began, head := time.Now(), s.live.Offset(s.o.Store.Head())
+	if err := backuper.Backup(ctx, dir); err != nil {
+		return nil, err
+	}
+	b := backup{To: dir, Head: head, Took: time.Since(began).Seconds()}
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			b.Bytes += info.Size()
+		}
+		return err
+	})
+	s.o.Logger.Info("backup made", "to", dir, "head", head, "bytes", b.Bytes, "took", time.Since(began))
+	return b, err
 }
 
 // Listener returns what an http.Server of s is to listen on in place of ln: with

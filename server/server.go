@@ -321,7 +321,7 @@ func New(o Options) (*Server, error) {
 		s.wire = wire.NewRecorder(time.Now)
 	}
 	s.api = api.New(api.Options{
-		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
+		Host: s.host, Logger: o.Logger, About: s.about, Figures: s.figures, Backup: s.backup, Stopping: s.writer.Stopping(), Token: o.APIToken, Wire: s.wire,
 	})
 	if o.Metrics != nil {
 		s.metrics = o.Metrics(s)

@@ -36,7 +36,7 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Skip("WITHOUT curl the documents are not run (apt-get install curl)")
 	}
-	for _, page := range []string{"README.md", "README.zh-CN.md", "docs/tour.md", "docs/cli.md"} {
+	for _, page := range []string{"README.md", "README.zh-CN.md", "docs/tour.md", "docs/cli.md", "docs/protocol.md"} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../..", page))
 			if err != nil {

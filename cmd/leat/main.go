@@ -55,6 +55,7 @@ type cli struct {
 	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Streams streamsCmd `cmd:"" help:"List, show, end, trim and remove streams."`
 	Doctor  doctorCmd  `cmd:"" help:"Find out what is wrong with a stream, or with what stands between."`
+	Backup  backupCmd  `cmd:"" help:"Copy the store of a server while it works."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Print what a shell needs to complete command lines."`

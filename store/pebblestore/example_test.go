@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/store"
@@ -46,4 +47,28 @@ func Example() {
 		fmt.Printf("%s: %s\n", r.Stream, r.Data)
 	}
 	// Output: greetings: hello
+}
+
+// A backup is made while the store works, and is a directory to open.
+func ExampleStore_Backup() {
+	dir, err := os.MkdirTemp("", "leat")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	st, err := pebblestore.Open(filepath.Join(dir, "data"), pebblestore.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+	if err := st.Backup(context.Background(), filepath.Join(dir, "monday")); err != nil {
+		log.Fatal(err)
+	}
+	restored, err := pebblestore.Open(filepath.Join(dir, "monday"), pebblestore.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer restored.Close()
+	fmt.Println("everything up to", st.Head(), "is in it:", restored.Head() > st.Head())
+	// Output: everything up to 1 is in it: true
 }

@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"errors"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type file struct {
 	length  int64   // of the file, as far as it is known
 	blocks  *blocks // what is held back until it is synced; nil: nothing is
 	direct  bool    // blocks go past the page cache
+
+	durable atomic.Int64 // for logs: as many bytes stay, in the class of the store
 }
 
 // newFile returns what Pebble sees of a file that was opened for writing.
@@ -31,6 +34,11 @@ type file struct {
 // to write a page of the cache back takes longer than to write a block.
 func (g *guard) newFile(f vfs.File, name string) *file {
 	made := &file{File: f, guard: g, name: name, kind: kindOf(name)}
+	if made.kind == fileLog {
+		g.mu.Lock()
+		g.logs[name] = made
+		g.mu.Unlock()
+	}
 	if made.kind == fileLog && g.direct {
 		made.blocks = newBlocks()
 		made.direct = f.Fd() != vfs.InvalidFd && setDirect(f.Fd(), true)
@@ -85,7 +93,11 @@ func (f *file) Write(p []byte) (int, error) {
 			return err
 		}
 		_, err := f.File.Write(p)
-		if f.kind == fileLog && err == nil && !f.guard.relaxed.Load() {
+		switch {
+		case f.kind != fileLog || err != nil:
+		case f.guard.relaxed.Load():
+			f.durable.Store(f.written)
+		default:
 			f.extend()
 		}
 		return err
@@ -139,7 +151,13 @@ func (f *file) sync(op func() error) error {
 		_ = f.try("writing", f.flush) // if it fails, so does the next
 		f.synced = f.written
 	}
-	return f.try("syncing", op)
+	return f.try("syncing", func() error {
+		err := op()
+		if err == nil {
+			f.durable.Store(f.synced)
+		}
+		return err
+	})
 }
 
 // synced counts the sync of a log.
@@ -169,6 +187,11 @@ func (f *file) Close() error {
 	}
 	if f.kind == fileLog {
 		_ = f.try("writing", f.flush) // nothing, if it was synced
+	}
+	if f.kind == fileLog {
+		f.guard.mu.Lock()
+		delete(f.guard.logs, f.name)
+		f.guard.mu.Unlock()
 	}
 	err := f.File.Close()
 	if err != nil {

@@ -37,7 +37,9 @@ import (
 // stays as a crash would have left it at the moment of the failure, which is
 // what opening it again recovers from.
 //
-// It knows the durability class: see file.sync. It notices a held lock.
+// It knows the durability class: see file.sync. It notices a held lock. What a backup
+// writes is outside of all this, and of the logs that are being written it reads what is
+// durable: see backup.go.
 type guard struct {
 	// Static after construction.
 	vfs.FS
@@ -50,14 +52,17 @@ type guard struct {
 	relaxed  atomic.Bool // class os, and the opening is over: logs are not synced
 	lockHeld atomic.Bool // Lock has failed
 
+	copying atomic.Pointer[copying] // the backup under way, nil if there is none
+
 	mu    sync.Mutex
-	syncs tally.Times // of logs
+	syncs tally.Times      // of logs
+	logs  map[string]*file // that are being written
 }
 
 var errFrozen = errors.New("the store has failed before")
 
 func newGuard(real vfs.FS, direct bool, onFail func(what string, err error)) *guard {
-	return &guard{FS: real, direct: direct, onFail: onFail, limbo: vfs.NewMem()}
+	return &guard{FS: real, direct: direct, onFail: onFail, limbo: vfs.NewMem(), logs: make(map[string]*file)}
 }
 
 // fail freezes the directory if this is the first failure. When it returns
@@ -104,6 +109,13 @@ func (g *guard) place(name string) vfs.FS {
 }
 
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if c := g.copying.Load(); c.has(name) {
+		f, err := g.FS.Create(name, category)
+		if err != nil {
+			return nil, err
+		}
+		return &copyFile{f, c}, nil
+	}
 	var f vfs.File
 	ok := g.try("creating", name, func() (err error) {
 		f, err = g.FS.Create(name, category)
@@ -132,6 +144,9 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 }
 
 func (g *guard) Rename(oldname, newname string) error {
+	if g.copying.Load().has(newname) {
+		return g.FS.Rename(oldname, newname)
+	}
 	if fs := g.place(oldname); fs == g.limbo {
 		return fs.Rename(oldname, newname)
 	}
@@ -142,6 +157,7 @@ func (g *guard) Rename(oldname, newname string) error {
 // Remove passes errors on: a file that cannot be removed is only garbage.
 func (g *guard) Remove(name string) error {
 	switch fs := g.place(name); {
+	case g.copying.Load().has(name):
 	case fs == g.limbo:
 		return fs.Remove(name)
 	case g.frozen.Load():
@@ -151,7 +167,7 @@ func (g *guard) Remove(name string) error {
 }
 
 func (g *guard) RemoveAll(name string) error {
-	if g.frozen.Load() {
+	if g.frozen.Load() && !g.copying.Load().has(name) {
 		return nil
 	}
 	return g.FS.RemoveAll(name)
@@ -160,6 +176,9 @@ func (g *guard) RemoveAll(name string) error {
 // MkdirAll makes directories that are their owner's alone, whatever Pebble
 // asks for: what publishers send is nobody else's on the machine.
 func (g *guard) MkdirAll(dir string, _ os.FileMode) error {
+	if g.copying.Load().has(dir) {
+		return g.FS.MkdirAll(dir, 0o700)
+	}
 	g.try("creating the directory", dir, func() error { return g.FS.MkdirAll(dir, 0o700) })
 	return nil
 }
@@ -169,11 +188,22 @@ func (g *guard) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c := g.copying.Load(); c.has(name) {
+		return &copyDir{f, c}, nil
+	}
 	return &file{File: f, guard: g, name: name, kind: fileOther}, nil
 }
 
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	return g.place(name).Open(name, opts...)
+	// Asked before the file is opened: one that is closed in between is whole.
+	g.mu.Lock()
+	log := g.logs[name]
+	g.mu.Unlock()
+	f, err := g.place(name).Open(name, opts...)
+	if log == nil || err != nil {
+		return f, err
+	}
+	return &logReader{f, log.durable.Load()}, nil
 }
 
 func (g *guard) Stat(name string) (vfs.FileInfo, error) { return g.place(name).Stat(name) }

@@ -42,7 +42,8 @@ type Store struct {
 	stuckOnce sync.Once
 	damages   sync.Map // path of a damaged file that was logged → nothing
 
-	reads     sync.WaitGroup // views held by calls; Add only while !closed
+	reads     sync.WaitGroup // calls that read, and views that they hold; Add only while !closed
+	backing   sync.Mutex     // held by the one Backup
 	committer chan struct{}  // closed when the committer has ended
 
 	// Guarded by mu.

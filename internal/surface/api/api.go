@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
@@ -23,6 +24,10 @@ type Options struct {
 	// About is the answer to GET /api, and Figures that to GET /api/metrics. They are
 	// encoded as JSON.
 	About, Figures func() any
+
+	// Backup copies the store into a directory, and returns the answer to
+	// POST /api/backup, which is encoded as JSON.
+	Backup func(ctx context.Context, dir string) (any, error)
 
 	// Stopping is closed when the server stops.
 	Stopping <-chan struct{}
@@ -89,6 +94,8 @@ func (s *Surface) find(path string) (methods map[string]method, id string) {
 		return map[string]method{"GET": (*Surface).figures}, ""
 	case "subscribers":
 		return map[string]method{"GET": (*Surface).subscribers}, ""
+	case "backup":
+		return map[string]method{"POST": (*Surface).backup}, ""
 	case "lab/wire":
 		methods = map[string]method{"GET": (*Surface).wire}
 	case "lab/cut":
