@@ -4,6 +4,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
@@ -12,15 +14,19 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"sync"
 	"time"
 )
 
 // coldScenarios are large reads of what is no longer in memory.
 var coldScenarios = []scenario{
-	{name: "download 1 GiB", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, false) }},
-	{name: "download 1 GiB x 8", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 8, false) }},
-	{name: "download 1 GiB of text", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, true) }},
+	{name: "download 1 GiB", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, false, download) }},
+	{name: "download 1 GiB x 8", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 8, false, download) }},
+	{name: "download 1 GiB of text", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, true, download) }},
+	{name: "download 1 GiB by curl", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, false, curl) }},
+	{name: "replay 1 GiB as events", servers: []string{"leat"}, run: func(s *server) (result, error) { return cold(s, 1, false, asEvents) }},
 }
 
 var coldTargets = []target{
@@ -68,9 +74,9 @@ func (c *coldContent) Read(p []byte) (int, error) {
 }
 
 // cold writes a stream of 1 GiB, starts the server anew, so that nothing of it is in
-// its memory (the system may have its files), and has readers download it at once.
-// Every reader checks that it gets the very bytes.
-func cold(s *server, readers int, text bool) (r result, err error) {
+// its memory (the system may have its files), and has readers read it at once. What
+// they are given they hash, and the hash is compared.
+func cold(s *server, readers int, text bool, read func(addr string, h hash.Hash) error) (r result, err error) {
 	sum, err := s.fillCold(text)
 	if err != nil {
 		return r, err
@@ -86,7 +92,7 @@ func cold(s *server, readers int, text bool) (r result, err error) {
 		// Ends with the download, which has a deadline.
 		wg.Go(func() {
 			h := crc32.New(castagnoli)
-			if errs[i] = download(s.addr, h); errs[i] == nil && h.Sum32() != sum {
+			if errs[i] = read(s.addr, h); errs[i] == nil && h.Sum32() != sum {
 				errs[i] = errors.New("other bytes came than were sent")
 			}
 		})
@@ -112,6 +118,13 @@ func (s *server) fillCold(text bool) (sum uint32, err error) {
 	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	body := io.TeeReader(newColdContent(text), h)
 	err = expect(http.Post("http://"+s.addr+"/streams/cold?append=stream", "application/octet-stream", body))
+	if err != nil {
+		return sum, err
+	}
+	if req, err = http.NewRequest("POST", "http://"+s.addr+"/streams/cold", nil); err == nil {
+		req.Header.Set("Stream-Closed", "true") // so that its event stream ends
+		err = expect(http.DefaultClient.Do(req))
+	}
 	return h.Sum32(), err
 }
 
@@ -127,22 +140,69 @@ func expect(resp *http.Response, err error) error {
 	return nil
 }
 
-// download reads the stream over a connection of its own, as curl does.
-func download(addr string, h hash.Hash) error {
+// ask asks for the stream over a connection of its own, which must be closed.
+func ask(addr, accept string) (*http.Response, net.Conn, error) {
 	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	var resp *http.Response
+	if _, err = io.WriteString(c, "GET /streams/cold HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n"); err == nil {
+		resp, err = http.ReadResponse(bufio.NewReaderSize(c, 4<<10), nil)
+	}
+	if err != nil {
+		c.Close()
+	}
+	return resp, c, err
+}
+
+// curl has curl download the stream into a pipe.
+func curl(addr string, h hash.Hash) error {
+	cmd := exec.Command("curl", "-sS", "--fail", "--max-time", "60", "http://"+addr+"/streams/cold")
+	cmd.Stdout, cmd.Stderr = h, os.Stderr
+	return cmd.Run()
+}
+
+// asEvents reads the stream as events, whose data is base64.
+func asEvents(addr string, h hash.Hash) error {
+	resp, c, err := ask(addr, "text/event-stream")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
-	if _, err := io.WriteString(c, "GET /streams/cold HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		return err
+	ended := false
+	data := make([]byte, base64.StdEncoding.DecodedLen(2*coldRecord))
+	br := bufio.NewReaderSize(resp.Body, 4*coldRecord)
+	for {
+		line, err := br.ReadSlice('\n')
+		if err != nil {
+			if err == io.EOF && ended {
+				return nil
+			}
+			return fmt.Errorf("ended: %v: %w", ended, err)
+		}
+		text, isData := bytes.CutPrefix(bytes.TrimSuffix(line, []byte("\n")), []byte("data: "))
+		switch {
+		case bytes.Equal(line, []byte("event: leat.end\n")):
+			ended = true
+		case isData && !ended && len(text) > 0:
+			n, err := base64.StdEncoding.Decode(data, text)
+			if err != nil {
+				return err
+			}
+			h.Write(data[:n])
+		}
 	}
-	br := bufio.NewReaderSize(c, 4<<10)
-	resp, err := http.ReadResponse(br, nil)
+}
+
+// download reads the stream as curl does.
+func download(addr string, h hash.Hash) error {
+	resp, c, err := ask(addr, "*/*")
 	if err != nil {
 		return err
 	}
+	defer c.Close()
 	if resp.StatusCode != 200 || resp.ContentLength != coldBytes {
 		return fmt.Errorf("%s, of %d bytes", resp.Status, resp.ContentLength)
 	}

@@ -44,9 +44,9 @@ func TestDiskFails(t *testing.T) {
 		cause  syscall.Errno
 		status int
 	}{
-		{"full", []errorfs.OpKind{errorfs.OpFileWrite}, syscall.ENOSPC, 507},
+		{"full", []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt}, syscall.ENOSPC, 507},
 		{"full at the fsync", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}, syscall.ENOSPC, 507},
-		{"write error", []errorfs.OpKind{errorfs.OpFileWrite}, syscall.EIO, 503},
+		{"write error", []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt}, syscall.EIO, 503},
 		{"fsync error", []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}, syscall.EIO, 503},
 	} {
 		t.Run(test.name, func(t *testing.T) {

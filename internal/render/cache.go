@@ -270,6 +270,10 @@ func payloadPages(records []leat.Record, recycle func([]byte)) (*entry, []frame.
 	return e, frames
 }
 
+// mostScratch is what is kept to render pages of history in: room for what is read ahead,
+// four pages of 256 KiB, as base64, and not for what one large record took.
+const mostScratch = 2 << 20
+
 // historyPage makes the frames of records in one page.
 func (c *Cache) historyPage(enc frame.Encoding, records []leat.Record) (*entry, []frame.Frame) {
 	c.mu.Lock()
@@ -286,7 +290,7 @@ func (c *Cache) historyPage(enc frame.Encoding, records []leat.Record) (*entry, 
 	memory := make([]byte, len(scratch))
 	copy(memory, scratch)
 
-	if cap(scratch) <= 1<<20 { // give back what one large record took
+	if cap(scratch) <= mostScratch {
 		c.mu.Lock()
 		c.scratch = scratch
 		c.mu.Unlock()

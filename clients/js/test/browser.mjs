@@ -41,6 +41,7 @@ export async function launch(name) {
 			const page = await browser.newPage()
 			t.after(() => page.isClosed() || page.close())
 			page.on("pageerror", (error) => console.error(`${name}: ${error}`))
+			page.setDefaultTimeout(60_000)
 			await page.goto(origin)
 			await page.waitForFunction(() => window.leat)
 			return page

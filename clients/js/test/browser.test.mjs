@@ -1,17 +1,15 @@
 // In real browsers, against a real server that is killed and started again.
 import assert from "node:assert/strict"
-import { after, before, describe, test } from "node:test"
+import { after, before, describe } from "node:test"
 import { publish } from "../dist/leat.js"
 import { launch, pages, withoutBrowser } from "./browser.mjs"
-import { scripted, until } from "./kit.mjs"
+import { scripted, test, until } from "./kit.mjs"
 import { start, withoutLeat } from "./leat.mjs"
 
 const upTo = (n) => Array.from({ length: n }, (_, i) => i)
 
 /** reaches waits until what a page has got is as long as that. */
-const reaches = (page, n) => page.waitForFunction((n) => Object.values(window.got).every((list) => list.length >= n), { polling: 20, timeout: 60_000 }, n)
-
-const timeout = 90_000
+const reaches = (page, n) => page.waitForFunction((n) => Object.values(window.got).every((list) => list.length >= n), { polling: 20 }, n)
 
 for (const name of ["chrome", "firefox"])
 	describe(name, { skip: withoutLeat() || withoutBrowser(name) }, () => {
@@ -27,7 +25,7 @@ for (const name of ["chrome", "firefox"])
 		})
 
 		// Also with the EventSource of the browser itself, to which the server owes the same.
-		test("nothing is lost or repeated when the server is killed", { timeout }, async (t) => {
+		test("nothing is lost or repeated when the server is killed", async (t) => {
 			const { origin } = site
 			const server = await start(t, "--cors-origin", origin)
 			const page = await browser.open(t, origin)
@@ -73,7 +71,7 @@ for (const name of ["chrome", "firefox"])
 			await page.waitForFunction(() => window.done.length === 2)
 		})
 
-		test("a page that was away mends its connections, and repeats no POST", { timeout }, async (t) => {
+		test("a page that was away mends its connections, and repeats no POST", async (t) => {
 			const { origin } = site
 			const allow = { "access-control-allow-origin": origin, "access-control-allow-headers": "last-event-id", "access-control-expose-headers": "retry-after" }
 			const server = await scripted(t, (request, response) => {
@@ -124,7 +122,7 @@ for (const name of ["chrome", "firefox"])
 			assert.deepEqual([seen("GET", "/get").length, seen("POST", "/post").length], [5, 1])
 		})
 
-		test("what breaks off never ends well", { timeout }, async (t) => {
+		test("what breaks off never ends well", async (t) => {
 			const { origin } = site
 			const forms = {
 				"/length": { "content-type": "text/plain", "content-length": "100" },

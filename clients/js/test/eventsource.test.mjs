@@ -1,8 +1,7 @@
 // LeatEventSource in Node.js: a drop-in for EventSource, and what it does beyond that.
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { LeatEventSource } from "../dist/leat.js"
-import { cut, encode, events, scripted, status, until } from "./kit.mjs"
+import { cut, encode, events, scripted, status, test, until } from "./kit.mjs"
 
 /** open makes a source that ends with the test, and a log of what it dispatches. */
 function open(t, url, options, types = []) {
@@ -133,26 +132,6 @@ test("method, headers and body; a POST is repeated only if asked", async (t) => 
 	assert.deepEqual(server.requests.slice(1, 3).map((r) => [r.method, r.text]), [["REPORT", "ask"], ["REPORT", "ask"]])
 })
 
-test("silence ends a connection, and any byte is none", async (t) => {
-	const server = await scripted(
-		t,
-		(_, response) => {
-			// Each byte comes within the limit, the event only after it.
-			response.writeHead(200, { "content-type": "text/event-stream" })
-			let n = 0
-			const timer = setInterval(() => response.write(n++ < 12 ? ":" : (clearInterval(timer), "\n\nid:1\ndata:1\n\n")), 150)
-		},
-		() => {}, // no answer at all
-		events("data:2\n\n", true),
-	)
-	const { log, names, data } = open(t, server.url, { stall: 1500 })
-	await until(() => data().length === 2)
-	assert.deepEqual(names(), ["open", "message", "error", "error", "open", "message"])
-	assert.match(log[2].error.message, /nothing arrived/)
-	assert.equal(server.requests[1].headers["last-event-id"], "1")
-	assert.ok(server.requests[0].gone && server.requests[1].gone)
-})
-
 test("gaps and ends are told, and after an end it does not come back", async (t) => {
 	const gap = '{"reason":"trimmed","asked":"a","next":"b"}'
 	const end = '{"topic":"t","state":"error","reason":"disk full"}'
@@ -207,6 +186,61 @@ const refused =
 		new Response("later", { status: 503, headers })
 
 const brings = (text) => () => new Response(text, { headers: { "content-type": "text/event-stream" } })
+
+test("silence ends a connection, and any byte breaks it", async (t) => {
+	// Silence is over when the test says so.
+	const stall = 1234
+	const { setTimeout, clearTimeout } = globalThis
+	const waiting = new Map()
+	globalThis.setTimeout = (f, delay) => {
+		const timer = setTimeout(delay === stall ? () => {} : f, delay === stall ? 1e6 : 0)
+		if (delay === stall) waiting.set(timer, f)
+		return timer
+	}
+	globalThis.clearTimeout = (timer) => {
+		waiting.delete(timer)
+		clearTimeout(timer)
+	}
+	t.after(() => Object.assign(globalThis, { setTimeout, clearTimeout }))
+	const turn = () => new Promise(setImmediate)
+	const armed = async () => {
+		while (waiting.size !== 1) await turn()
+		return waiting.entries().next().value
+	}
+
+	const requests = []
+	let body
+	const fetch = async (request) => {
+		const silent = new Promise((_, reject) => request.signal.addEventListener("abort", () => reject(request.signal.reason)))
+		silent.catch(() => {})
+		if (requests.push(request) === 2) return silent // no answer at all
+		const stream = new ReadableStream({ start: (c) => (body = c) })
+		silent.catch((e) => body.error(e))
+		return new Response(stream, { headers: { "content-type": "text/event-stream" } })
+	}
+	const source = new LeatEventSource("http://leat.test", { stall, fetch })
+	t.after(() => source.close())
+	const log = []
+	for (const type of ["open", "message", "error"]) source.addEventListener(type, (e) => log.push(e))
+
+	while (!body) await turn()
+	for (const byte of encode("id:1\ndata:1\n\n:")) {
+		const [before] = await armed()
+		body.enqueue(new Uint8Array([byte]))
+		while ((await armed())[0] === before) await turn()
+	}
+	for (let n = 0; n < 2; n++) {
+		const [timer, end] = await armed()
+		end()
+		while (waiting.has(timer)) await turn()
+	}
+	while (requests.length < 3) await turn()
+	assert.deepEqual(log.map((e) => e.type), ["open", "message", "error", "error", "open"].slice(0, log.length))
+	assert.match(log[2].error.message, /nothing arrived for 1234 ms/)
+	assert.match(log[3].error.message, /nothing arrived for 1234 ms/)
+	assert.deepEqual(requests.map((r) => r.headers.get("last-event-id")), [null, "1", "1"])
+	assert.ok(requests[0].signal.aborted && requests[1].signal.aborted && !requests[2].signal.aborted)
+})
 
 for (const [name, chance, want] of [
 	["at the least", 0, Array(9).fill(100)],

@@ -1,5 +1,11 @@
 // What the tests share: bodies cut into pieces, and a server that answers by a script.
 import { createServer } from "node:http"
+import { test as unlimited } from "node:test"
+
+const patience = 90_000 // for what must come: it is the test that failed if it is over
+
+/** test is that of node:test, with an end in any case. */
+export const test = (name, ...args) => unlimited(name, { timeout: patience, ...(args.length > 1 ? args[0] : {}) }, args.at(-1))
 
 /** encode makes bytes of text. */
 export const encode = (text) => new TextEncoder().encode(text)
@@ -37,8 +43,6 @@ export async function all(items) {
 	}
 	return { got }
 }
-
-const patience = 60_000 // for what must come: it is the test that failed if it is over
 
 /** until waits for a condition, which may take a while itself. */
 export async function until(condition) {

@@ -1,8 +1,7 @@
 // In Node.js, against a Leat that is killed and started again meanwhile.
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { LeatEventSource, publish, stream } from "../dist/leat.js"
-import { until } from "./kit.mjs"
+import { test, until } from "./kit.mjs"
 import { start, withoutLeat } from "./leat.mjs"
 
 const skip = withoutLeat()

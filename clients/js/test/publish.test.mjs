@@ -1,7 +1,6 @@
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { publish } from "../dist/leat.js"
-import { scripted, status } from "./kit.mjs"
+import { scripted, status, test } from "./kit.mjs"
 
 const stored = status(200, { "content-type": "application/json" }, '{"id":"x","topic":"a"}')
 

@@ -1,13 +1,13 @@
 // What README.md shows runs, in Node.js, against a Leat that has what it reads.
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
-import { test } from "node:test"
 import * as leat from "../dist/leat.js"
+import { test } from "./kit.mjs"
 import { start, withoutLeat } from "./leat.mjs"
 
 const blocks = [...readFileSync(new URL("../README.md", import.meta.url), "utf8").matchAll(/^```js\n(.*?)^```/gms)].map(([, text]) => text)
 
-test("the examples run", { skip: withoutLeat(), timeout: 60_000 }, async (t) => {
+test("the examples run", { skip: withoutLeat() }, async (t) => {
 	assert.equal(blocks.length, 5)
 	const server = await start(t, "--store", "memory")
 	const put = (name, type, body) => fetch(`${server.url}/streams/${name}`, { method: "PUT", headers: { "content-type": type }, body })

@@ -1,12 +1,11 @@
 // One connection for all tabs of an origin, in Chromium.
 import assert from "node:assert/strict"
-import { after, before, describe, test } from "node:test"
+import { after, before, describe } from "node:test"
 import { publish } from "../dist/leat.js"
 import { launch, pages, withoutBrowser } from "./browser.mjs"
-import { until } from "./kit.mjs"
+import { test, until } from "./kit.mjs"
 import { start, withoutLeat } from "./leat.mjs"
 
-const timeout = 120_000
 const upTo = (n, from = 0) => Array.from({ length: n - from }, (_, i) => from + i)
 
 /** watch opens a shared source in a page. */
@@ -75,7 +74,7 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 		}
 	}
 
-	test("eight tabs have one connection, and lose and repeat nothing when the one that leads is closed", { timeout }, async (t) => {
+	test("eight tabs have one connection, and lose and repeat nothing when the one that leads is closed", async (t) => {
 		const { server, pages, ...all } = await tabs(t, 8)
 		assert.equal(await server.subscribers(), 1)
 		assert.deepEqual(await Promise.all(pages.map(leads)), [1, 0, 0, 0, 0, 0, 0, 0])
@@ -105,7 +104,7 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 		await all.agree(left.filter((page) => page !== last))
 	})
 
-	test("a tab that comes later gets what it asks for", { timeout }, async (t) => {
+	test("a tab that comes later gets what it asks for", async (t) => {
 		const { server, pages, url, ...all } = await tabs(t, 2)
 		await all.publish(20)
 		await all.agree(pages)
@@ -127,7 +126,7 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 		await until(async () => (await server.subscribers()) === 2)
 	})
 
-	test("a tab that is frozen does not hold up the others, and misses nothing", { timeout }, async (t) => {
+	test("a tab that is frozen does not hold up the others, and misses nothing", async (t) => {
 		const { pages, ...all } = await tabs(t, 3)
 		const [leader, ...others] = pages
 		await all.publish(10)
@@ -142,7 +141,7 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 	})
 
 	// As where a browser stops a tab without a word.
-	test("a tab that does not answer is passed over, and misses nothing", { timeout }, async (t) => {
+	test("a tab that does not answer is passed over, and misses nothing", async (t) => {
 		const { pages, ...all } = await tabs(t, 3)
 		const [leader, ...others] = pages
 		await all.publish(10)
@@ -161,7 +160,7 @@ describe("shared: true", { skip: withoutLeat() || withoutBrowser("chrome") }, ()
 		assert.equal(await leads(await all.leader(others)), 1)
 	})
 
-	test("all tabs are told of a refusal, and of the end", { timeout }, async (t) => {
+	test("all tabs are told of a refusal, and of the end", async (t) => {
 		const { server, pages, url } = await tabs(t, 2)
 		await fetch(url.replace("/events?topic=", "/streams/"), { method: "PUT", headers: { "content-type": "text/plain", "stream-closed": "true" } })
 		for (const page of pages) {

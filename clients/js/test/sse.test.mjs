@@ -1,9 +1,8 @@
 // Parsing text/event-stream: sections 9.2.5 and 9.2.6 of the HTML standard. Names that
 // begin with format- or event- are those of files in eventsource/ of the web platform tests.
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { stream } from "../dist/leat.js"
-import { all, answer, cuts, encode } from "./kit.mjs"
+import { all, answer, cuts, encode, test } from "./kit.mjs"
 
 const m = (data, id = "", type = "message") => ({ type, data, id })
 

@@ -1,8 +1,7 @@
 // stream: lines, arrays and bytes, what is resumed, and that nothing which was cut ends well.
 import assert from "node:assert/strict"
-import { test } from "node:test"
 import { LeatError, stream } from "../dist/leat.js"
-import { all, answer, cut, cuts, encode, events, scripted, status, until } from "./kit.mjs"
+import { all, answer, cut, cuts, encode, events, scripted, status, test, until } from "./kit.mjs"
 
 const every = (body) => cuts(encode(body))
 const id = (n) => `0000000000000001_${String(n).padStart(16, "0")}`
