@@ -92,6 +92,8 @@ test("records are filtered, held, looked at, jumped to and published", { skip },
 	await here(51)
 	await page.select("select[aria-label='Begin with']", "start")
 	await here(301)
+	await page.select("select[aria-label='Begin with']", "latest")
+	await here(200)
 	await page.select("select[aria-label='Begin with']", "time")
 	await page.$eval("input[type=datetime-local]", (e) => {
 		const d = new Date(Date.now() - 3600_000 - new Date().getTimezoneOffset() * 60_000)
@@ -216,6 +218,11 @@ test("axe-core finds no fault, and nothing is wider than the screen", { skip }, 
 				await page.waitForSelector(".wireview")
 			}
 			assert.deepEqual(await audit(page), [], `${view}, ${theme}, ${width}`)
+			if (view === "/" && width === 360) {
+				await (await button(page, "New stream")).click()
+				await page.waitForSelector("dialog[open]")
+				assert.deepEqual(await audit(page), [], `the dialog, ${theme}`)
+			}
 			assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `width of ${view}`)
 		}
 		assert.deepEqual(page.errors, [])
