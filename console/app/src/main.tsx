@@ -20,10 +20,19 @@ effect(() => {
 	localStorage.setItem("theme", theme.value)
 })
 
+/** decoded is the name of a stream in an address, also in one that somebody typed. */
+function decoded(name: string) {
+	try {
+		return decodeURIComponent(name)
+	} catch {
+		return name
+	}
+}
+
 function View() {
 	const p = path.value
 	if (p.startsWith("/stream/")) {
-		const name = p.slice("/stream/".length).split("/").map(decodeURIComponent).join("/")
+		const name = decoded(p.slice("/stream/".length))
 		return <StreamView key={name} name={name} />
 	}
 	switch (p) {

@@ -82,8 +82,10 @@ export function Records({ items, version, chosen }: { items: Ring<Item>; version
 					>
 						<span class="offset">{shortOffset(item.id)}</span>
 						<time>{clock(item.time)}</time>
-						<span class="type">{item.gap ? "leat.gap" : (item.type ?? "")}</span>
-						<span class="text">{item.text.length > 500 ? item.text.slice(0, 500) : item.text}</span>
+						<span class="text">
+							{(item.gap || item.type) && <b class="type">{item.gap ? "leat.gap" : item.type}</b>}
+							{item.text.length > 500 ? item.text.slice(0, 500) : item.text}
+						</span>
 					</div>
 				))}
 			</div>

@@ -92,6 +92,8 @@ test("records are filtered, held, looked at, jumped to and published", { skip },
 	await here(51)
 	await page.select("select[aria-label='Begin with']", "start")
 	await here(301)
+	await page.select("select[aria-label='Begin with']", "latest")
+	await here(200)
 	await page.select("select[aria-label='Begin with']", "time")
 	await page.$eval("input[type=datetime-local]", (e) => {
 		const d = new Date(Date.now() - 3600_000 - new Date().getTimezoneOffset() * 60_000)
@@ -216,11 +218,39 @@ test("axe-core finds no fault, and nothing is wider than the screen", { skip }, 
 				await page.waitForSelector(".wireview")
 			}
 			assert.deepEqual(await audit(page), [], `${view}, ${theme}, ${width}`)
+			if (view === "/" && width === 360) {
+				await (await button(page, "New stream")).click()
+				await page.waitForSelector("dialog[open]")
+				assert.deepEqual(await audit(page), [], `the dialog, ${theme}`)
+			}
 			assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, `width of ${view}`)
 		}
 		assert.deepEqual(page.errors, [])
 		await page.close()
 	}
+})
+
+test("memory stays flat, however many records arrive", { skip }, async (t) => {
+	await server.publish("one/many", "0")
+	const page = await open(t, browser, at("/stream/one/many"))
+	await page.waitForSelector(".record")
+	let sent = 0
+	const heapAfter = async (n) => {
+		for (const until = sent + n; sent < until; ) {
+			const body = Array.from({ length: 5000 }, () => `${JSON.stringify({ topic: "one/many", data: "record " + ++sent })}\n`).join("")
+			assert.ok((await fetch(`${server.url}/events`, { method: "POST", headers: { "Content-Type": "application/x-ndjson" }, body })).ok)
+		}
+		await until(page, (n) => [...document.querySelectorAll(".record")].at(-1).innerText.endsWith("record " + n), sent)
+		const session = await page.createCDPSession()
+		await session.send("HeapProfiler.collectGarbage")
+		await session.detach()
+		return (await page.metrics()).JSHeapUsedSize
+	}
+	// The page keeps 20,000 records: what comes after them takes the place of others.
+	const full = await heapAfter(25_000)
+	const later = await heapAfter(50_000)
+	t.diagnostic(`${Math.round(full / 1024)} KiB, then ${Math.round(later / 1024)} KiB`)
+	assert.ok(later - full < 2 << 20, `${later - full} bytes more after 50,000 more records`)
 })
 
 // A machine that has other things to do misses frames: the exact bound is for a soak. A page

@@ -85,13 +85,19 @@ export async function open(t, browser, url, { width = 1280, height = 900, langua
 	return page
 }
 
-/** until waits for what a function says of the page. */
+/** until waits for what a function says of the page. What it stumbles over may not be there yet. */
 export async function until(page, f, ...args) {
-	try {
-		await page.waitForFunction(f, { polling: 50, timeout: 20_000 }, ...args)
-	} catch (error) {
-		throw new Error(`${error.message} for ${f}\n${await page.$eval("#app", (e) => e.innerText)}\n${page.errors.join("\n")}`)
+	let failed = ""
+	for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+		try {
+			if (await page.evaluate(f, ...args)) return
+			failed = ""
+		} catch (error) {
+			failed = error.message
+		}
+		await new Promise((resolve) => setTimeout(resolve, 50))
 	}
+	throw new Error(`not so after 30 s: ${f}\n${failed}\n${await page.$eval("#app", (e) => e.innerText)}\n${page.errors.join("\n")}`)
 }
 
 /** button finds a button by its name, where there is only one of that name. */

@@ -59,7 +59,7 @@ try {
 	await shoot(page, "readers")
 
 	page = await view("/server", { theme: "dark" })
-	await wait(16_000)
+	await wait(30_000)
 	await shoot(page, "server-dark")
 
 	for (const [name, o] of [["lab", { height: 1100 }], ["lab-dark-zh", { height: 1100, theme: "dark", language: "zh-CN" }], ["lab-wide", { width: 2560, height: 1300 }]]) {
@@ -73,7 +73,7 @@ try {
 		await shoot(page, name)
 		if (name === "lab") {
 			await page.evaluate(() => document.querySelector("#compared").scrollIntoView())
-			await page.evaluate(() => scrollBy(0, -150))
+			await page.evaluate(() => scrollBy(0, -190))
 			await wait(1000)
 			await shoot(page, "lab-wire")
 		}

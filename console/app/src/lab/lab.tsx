@@ -15,6 +15,9 @@ const run = signal<Run>()
 /** beat is counted up four times a second: the figures are drawn then, and not with each record. */
 const beat = signal(0)
 
+/** local says that the page is on the machine of the server, where the lanes find it by the names that they use. */
+const local = /^(localhost|127\.[\d.]+|\[::1\])$|\.localhost$/.test(location.hostname)
+
 export function Lab() {
 	const r = run.value
 	const chosen = useSignal(2)
@@ -44,7 +47,10 @@ export function Lab() {
 				)}
 			</p>
 			{about.value && !about.value.lab && <Without />}
-			{about.value?.lab && !r && (
+			{about.value?.lab && !local && (
+				<p class="banner">{t("The lanes read from 1.localhost to 7.localhost: open this page on the server's machine, or through a tunnel to it, as http://localhost.", "各通道使用 1.localhost 至 7.localhost：请在服务器本机或通过隧道以 http://localhost 打开本页。")}</p>
+			)}
+			{about.value?.lab && local && !r && (
 				<div class="card start">
 					<p>{t("A stream of its own is made for the run, and removed when you leave.", "运行时会创建一个专用的流，离开时删除。")}</p>
 					<button type="button" class="primary" onClick={() => start(2)}>
