@@ -92,19 +92,24 @@ func TestProducer(t *testing.T) {
 // answered, and returns where their answers arrive.
 func writeAll(t *testing.T, j *Journal, ws ...Write) (answers []chan writeAnswer) {
 	for i, w := range ws {
-		answer := make(chan writeAnswer, 1)
-		// Ends with its answer, for which every test waits.
-		go func() {
-			written, err := j.Write(context.Background(), w)
-			answer <- writeAnswer{written, err}
-		}()
-		answers = append(answers, answer)
+		answers = append(answers, begin(j, w))
 		answered := func(a chan writeAnswer) bool { return len(a) > 0 }
 		for queued(j, w.Stream) <= i && !slices.ContainsFunc(answers, answered) {
 			runtime.Gosched()
 		}
 	}
 	return answers
+}
+
+// begin begins a Write and returns where its answer arrives.
+func begin(j *Journal, w Write) chan writeAnswer {
+	answer := make(chan writeAnswer, 1)
+	// Ends with its answer, for which every test waits.
+	go func() {
+		written, err := j.Write(context.Background(), w)
+		answer <- writeAnswer{written, err}
+	}()
+	return answer
 }
 
 type writeAnswer struct {
@@ -193,7 +198,7 @@ func TestDuplicateWaits(t *testing.T) {
 		for round, fail := range []error{nil, errBefore} {
 			j, g := openGated(t, st, Options{Now: c.Now})
 			id := fmt.Sprint("p", round)
-			first := writeAll(t, j, by(id, 0, 0))
+			first := begin(j, by(id, 0, 0))
 			<-g.began // it is being stored, and waits no more
 			again := writeAll(t, j, by(id, 0, 0), by(id, 0, 1))
 			for i, answer := range again {
@@ -210,7 +215,7 @@ func TestDuplicateWaits(t *testing.T) {
 				g.let <- errBefore
 			}
 			g.open()
-			a, b, next := <-first[0], <-again[0], <-again[1]
+			a, b, next := <-first, <-again[0], <-again[1]
 			switch {
 			case fail == nil && (a.err != nil || a.written.Duplicate || b.err != nil || !b.written.Duplicate || next.err != nil):
 				t.Errorf("%+v, again %+v, the next %+v", a, b, next)
