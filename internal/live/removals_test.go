@@ -141,6 +141,7 @@ func TestNothingThatWasToldAsGoneIsSent(t *testing.T) {
 		p := &paper{}
 		l := start(t, st, p, pageOfTen)
 		f := filter(t, "a")
+		join(t, l, f, plain{}, l.Beginning()) // for another reader pages are kept
 		all := join(t, l, f, plain{}, l.Beginning())
 		all.want(a...)
 		p.evict(a[:6]...) // a page or more, as the store reads; what follows stays
@@ -172,6 +173,7 @@ func TestNoHoleFromTheStart(t *testing.T) {
 		p := &paper{}
 		l := start(t, st, p, pageOfTen)
 		f := filter(t, "a")
+		join(t, l, f, plain{}, l.Beginning()) // for another reader pages are kept
 		join(t, l, f, plain{}, l.Beginning()).want(a...)
 		p.evict(a[0], a[29]) // the second page stays
 		trim(t, st, a[24])
