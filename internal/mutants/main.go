@@ -44,7 +44,7 @@ func main() {
 		log.Fatal(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	r := newRunner(strings.TrimSpace(string(root)), tmp, 20*time.Second)
+	r := newRunner(strings.TrimSpace(string(root)), tmp, 10*time.Second)
 	ok := r.report(ctx, os.Stdout, table, names, *verbose)
 	stop()
 	os.RemoveAll(tmp)
