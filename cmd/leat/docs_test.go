@@ -104,6 +104,7 @@ type desk struct {
 	dir, home string
 	address   string // in place of the one that the documents name
 	terminals map[string]*running
+	all       []*running
 }
 
 // A running is a command under way.
@@ -137,8 +138,8 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, r := range d.terminals {
-			_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+		for _, r := range d.all {
+			_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL) // and what it has left in the background
 			<-r.ended
 		}
 	})
@@ -179,6 +180,7 @@ func (d *desk) start(s step) *running {
 	if err := r.cmd.Start(); err != nil {
 		d.t.Fatalf("line %d: %v", s.line, err)
 	}
+	d.all = append(d.all, r)
 	go func() { r.err = r.cmd.Wait(); close(r.ended) }() // ended by the command, which the desk kills
 	return r
 }
