@@ -3,6 +3,7 @@ package surface
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/leat-dev/leat"
 )
@@ -27,6 +28,25 @@ func ParseFlag(q url.Values, name string) (bool, error) {
 	default:
 		return false, InvalidParameter(name, v, "It is 1 or 0.")
 	}
+}
+
+// How many things one list has, unless limit= says otherwise, and at most.
+const (
+	listNormal = 100
+	listMost   = 1000
+)
+
+// ParseLimit reads the parameter limit of a request for a list.
+func ParseLimit(q url.Values) (int, error) {
+	text := q.Get("limit")
+	if text == "" {
+		return listNormal, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > listMost {
+		return 0, InvalidParameter("limit", text, "It is a number from 1 to "+strconv.Itoa(listMost)+".")
+	}
+	return n, nil
 }
 
 // InvalidParameter is the error of a parameter whose value is not understood.

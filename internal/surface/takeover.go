@@ -28,7 +28,7 @@ func Conn(r *http.Request) net.Conn {
 // CanTakeOver reports whether the connection of a request can be taken from the
 // HTTP server: nothing but the answer to this request is to come of it.
 func CanTakeOver(r *http.Request) bool {
-	_, ok := r.Context().Value(connKey{}).(*net.TCPConn)
+	_, ok := Conn(r).(*net.TCPConn)
 	return ok && r.Method == http.MethodGet && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.TLS == nil && r.Body == http.NoBody
 }
 
@@ -39,7 +39,7 @@ func CanTakeOver(r *http.Request) bool {
 // for the client to send again (RFC 9112, section 9.3.2). With an error nothing has
 // happened.
 func TakeOver(w http.ResponseWriter, r *http.Request, status int) (fd int, head []byte, err error) {
-	fd, err = socket.Duplicate(r.Context().Value(connKey{}).(*net.TCPConn))
+	fd, err = socket.Duplicate(Conn(r).(*net.TCPConn))
 	if err != nil {
 		return -1, nil, err
 	}

@@ -9,12 +9,6 @@ import (
 	"github.com/leat-dev/leat/internal/surface"
 )
 
-// How many subscribers one list has.
-const (
-	listNormal = 100
-	listMost   = 1000
-)
-
 // maxReason is the longest reason that a subscriber is sent, in bytes.
 const maxReason = 200
 
@@ -38,12 +32,11 @@ func (s *Surface) subscribers(w http.ResponseWriter, r *http.Request, _ string) 
 	if err != nil {
 		return err
 	}
-	limit, after := listNormal, uint64(0)
-	if text := q.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > listMost {
-			return surface.InvalidParameter("limit", text, "It is a number from 1 to "+strconv.Itoa(listMost)+".")
-		}
+	limit, err := surface.ParseLimit(q)
+	if err != nil {
+		return err
 	}
+	after := uint64(0)
 	if text := q.Get("after"); text != "" {
 		if after, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return surface.InvalidParameter("after", text, "It is the next of the list before.")

@@ -2,17 +2,9 @@ package streams
 
 import (
 	"net/http"
-	"net/url"
-	"strconv"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/surface"
-)
-
-// How many streams one list looks at.
-const (
-	listNormal = 100
-	listMost   = 1000
 )
 
 // A listed is a stream in a list.
@@ -31,7 +23,7 @@ func (s *Surface) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := limitOf(q)
+	limit, err := surface.ParseLimit(q)
 	if err != nil {
 		return err
 	}
@@ -49,16 +41,4 @@ func (s *Surface) list(w http.ResponseWriter, r *http.Request) error {
 		Next    string   `json:"next,omitempty"`
 	}{list, next})
 	return nil
-}
-
-func limitOf(q url.Values) (int, error) {
-	text := q.Get("limit")
-	if text == "" {
-		return listNormal, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > listMost {
-		return 0, surface.InvalidParameter("limit", text, "It is a number from 1 to "+strconv.Itoa(listMost)+".")
-	}
-	return n, nil
 }
