@@ -263,7 +263,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Output:    surface.NewOutput(w),
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
+		Head:      h.opening(rd),
 		Heartbeat: rd.Heartbeat,
 		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
@@ -326,7 +326,7 @@ func (h *Host) giveAway(w http.ResponseWriter, r *http.Request, rd *Reading, hea
 	}
 	c.Start(socket.Taken{
 		FD: fd, Source: source, Head: head, Plain: w.Header().Get("Content-Length") != "",
-		Block:     rd.Form.AppendOpening(rd.Head, rd.retry(), h.o.Live.Offset(rd.Start.After)),
+		Block:     h.opening(rd),
 		Heartbeat: rd.Heartbeat,
 	})
 	return true
@@ -350,11 +350,13 @@ func (h *Host) log(ses *session, reason socket.Reason) {
 // it to the next request.
 func (rd *Reading) isLong() bool { return rd.Limit == 0 || rd.Limit >= longAnswer }
 
-func (rd *Reading) retry() time.Duration {
-	if rd.Retry > 0 {
-		return rd.Retry
+// opening is what a reader is sent first.
+func (h *Host) opening(rd *Reading) []byte {
+	retry := rd.Retry
+	if retry == 0 {
+		retry = between(minRetry, maxRetry)
 	}
-	return between(minRetry, maxRetry)
+	return rd.Form.AppendOpening(rd.Head, retry, h.o.Live.Offset(rd.Start.After))
 }
 
 func (rd *Reading) status() int { return cmp.Or(rd.Status, http.StatusOK) }

@@ -34,7 +34,7 @@ func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) *sock
 		Output:    ws,
 		Source:    ses,
 		Bell:      bell,
-		Head:      rd.Form.AppendOpening(nil, rd.retry(), h.o.Live.Offset(rd.Start.After)),
+		Head:      h.opening(rd),
 		Heartbeat: rd.Heartbeat,
 		Done: func(reason socket.Reason) {
 			defer ses.Close()
