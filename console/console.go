@@ -67,18 +67,24 @@ func Wrap(next http.Handler, o Options) http.Handler {
 		allowed = policyOfLab
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, ok := assets[r.URL.Path]
-		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if !serve(w, r, allowed) {
 			next.ServeHTTP(w, r)
-			return
 		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", allowed)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Type", a.contentType)
-		h.Set("ETag", a.tag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 	})
+}
+
+func serve(w http.ResponseWriter, r *http.Request, allowed string) bool {
+	a, ok := assets[r.URL.Path]
+	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", allowed)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Type", a.contentType)
+	h.Set("ETag", a.tag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+	return true
 }
