@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/leat-dev/leat/internal/frame"
 )
@@ -73,6 +75,53 @@ func TestLookPanics(t *testing.T) {
 			t.Errorf("panic %v", v)
 		}
 	})
+}
+
+// peeping is a Source that writes down whether it is looked at aside.
+type peeping struct {
+	*script
+	aside bool // guarded by script.mu
+}
+
+func (s *peeping) Peek(out *frame.Ranges, size int) State {
+	stack := make([]byte, 8<<10)
+	s.mu.Lock()
+	s.aside = bytes.Contains(stack[:runtime.Stack(stack, false)], []byte("lookAside"))
+	s.mu.Unlock()
+	return s.script.Peek(out, size)
+}
+
+// Who is sent something now and then has all looks aside, heartbeats too, and who is sent
+// much has not.
+func TestBusyIsLookedAfterInPlace(t *testing.T) {
+	for _, test := range []struct {
+		every time.Duration
+		aside bool
+	}{{soon, true}, {soon / 2, false}, {time.Minute, true}} {
+		t.Run(test.every.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.WithValue(t.Context(), aside{}, true))
+				defer cancel()
+				s, l := &peeping{script: newScript()}, newLine(wide)
+				reason := make(chan Reason, 1)
+				go func() { reason <- NewWriter(Options{}).Serve(ctx, conn(ctx, s, s.bell, l)) }() // ends with ctx
+				for i := range 3 * often {
+					time.Sleep(test.every)
+					s.add("x")
+					synctest.Wait()
+					s.mu.Lock()
+					if want := test.aside || i < often; s.aside != want {
+						t.Errorf("look %d is aside: %v", i, s.aside)
+					}
+					s.mu.Unlock()
+				}
+				cancel()
+				if r := <-reason; r != ReasonGone {
+					t.Errorf("reason %s", r)
+				}
+			})
+		})
+	}
 }
 
 // A bell that is rung during a look leads to another one, whenever that is, and what was

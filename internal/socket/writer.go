@@ -189,9 +189,10 @@ type Serving struct {
 	Conn
 	reason Reason
 
-	// Where looks are made aside.
-	state atomic.Int32
-	panic any // of a look
+	// While looks are made aside.
+	state   atomic.Int32
+	hurried uint8 // looks in a row that came soon
+	panic   any   // of a look
 
 	// Times are those since the Writer began.
 	lastWrite time.Duration
@@ -208,7 +209,6 @@ func (s *Serving) Run() {
 	defer s.end()
 	if s.Aside {
 		s.await()
-		return
 	}
 	for s.reason == "" {
 		if s.reason = s.look(); s.reason == "" {
