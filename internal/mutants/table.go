@@ -1064,6 +1064,15 @@ var table = []Mutant{
 		Run:     "^TestAppendTouchesOnlyFeedsThatMatch$",
 	},
 	{
+		Name:    "rung-while-looking",
+		Why:     "a reader that is looked at aside and woken in that moment is looked at again",
+		File:    "internal/socket/aside.go",
+		Old:     "s.state.CompareAndSwap(looking, resting)",
+		New:     "s.state.Swap(resting) != over",
+		Package: "./internal/socket",
+		Run:     "^TestRungWhileLooking$",
+	},
+	{
 		Name:    "idle-reader-selects",
 		Why:     "an idle reader over HTTP/2 waits on the stack that its goroutine began with",
 		File:    "internal/socket/aside.go",
