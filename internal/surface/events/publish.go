@@ -3,7 +3,6 @@ package events
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/ingest"
@@ -43,7 +42,7 @@ func (s *Surface) takeBody(r *http.Request, in *upload.Body) (answer []byte, err
 		return nil, err
 	}
 	body := in.Ingest(r, s.o.Journal.MaxRecord())
-	if q.Has("topic") {
+	if q.Count("topic") > 0 {
 		return s.publishTo(r, q, body)
 	}
 	shape, err := ingest.ShapeOf(body.ContentType)
@@ -64,10 +63,10 @@ func (s *Surface) takeBody(r *http.Request, in *upload.Body) (answer []byte, err
 }
 
 // publishTo stores the body as a record of the topic in the URL.
-func (s *Surface) publishTo(r *http.Request, q url.Values, body ingest.Body) ([]byte, error) {
+func (s *Surface) publishTo(r *http.Request, q surface.Query, body ingest.Body) ([]byte, error) {
 	for _, name := range []string{"topic", "type", "key"} {
-		if len(q[name]) > 1 {
-			return nil, leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, len(q[name])).
+		if q.Count(name) > 1 {
+			return nil, leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, q.Count(name)).
 				Advise("A record has one topic, type and key. To publish many records send envelopes as application/x-ndjson.")
 		}
 	}
