@@ -26,7 +26,6 @@ const (
 type Body struct {
 	from   io.Reader
 	w      http.ResponseWriter
-	rc     *http.ResponseController
 	limit  time.Duration // 0 and negative: none
 	length int64         // that was announced, -1 if none was
 	pace   Pace
@@ -43,7 +42,7 @@ type Body struct {
 // deadline. Where that cannot be set there is none: the caller's middleware
 // decides over that.
 func NewBody(w http.ResponseWriter, r *http.Request, limit time.Duration) *Body {
-	return &Body{from: r.Body, w: w, rc: http.NewResponseController(w), limit: limit, length: r.ContentLength}
+	return &Body{from: r.Body, w: w, limit: limit, length: r.ContentLength}
 }
 
 // SetPace says what the time is limited for. It must be called before the first
@@ -119,7 +118,7 @@ func (b *Body) Interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.interrupted = true
-	_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	_ = http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0))
 }
 
 // Leave must be called before an answer that does not wait for the end of the
@@ -181,6 +180,6 @@ func (b *Body) set(t time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.interrupted {
-		_ = b.rc.SetReadDeadline(t)
+		_ = http.NewResponseController(b.w).SetReadDeadline(t)
 	}
 }
