@@ -56,21 +56,21 @@ func hasBody(status int) bool {
 // closes reports whether the connection ends with the answer.
 func (a *answer) closes() bool { return a.header.Get("Connection") != "" }
 
-// complete sets the fields that net/http sets.
+// complete sets what net/http sets too.
 func (a *answer) complete() {
 	a.WriteHeader(http.StatusOK)
-	if !hasBody(a.status) {
-		return
-	}
-	if len(a.header["Content-Type"]) == 0 && len(a.body) > 0 && a.header.Get("Content-Encoding") == "" {
+	if len(a.body) > 0 && len(a.header["Content-Type"]) == 0 && a.header.Get("Content-Encoding") == "" {
 		a.header.Set("Content-Type", http.DetectContentType(a.body))
 	}
-	a.header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	delete(a.header, "Content-Length") // it is told for what there is
 }
 
 // forward sends the answer by a writer of net/http.
 func (a *answer) forward(w http.ResponseWriter) {
 	a.complete()
+	if hasBody(a.status) {
+		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone
 }
@@ -78,23 +78,29 @@ func (a *answer) forward(w http.ResponseWriter) {
 // bytes returns the answer as it is sent. They are overwritten by the next.
 func (a *answer) bytes(now time.Time, last bool) []byte {
 	a.complete()
-	if second := now.Unix(); second != a.second {
-		a.second, a.date = second, now.UTC().Format(http.TimeFormat)
-	}
+	b := &a.out
+	b.Reset()
+	b.WriteString("HTTP/1.1 ")
+	b.Write(strconv.AppendInt(b.AvailableBuffer(), int64(a.status), 10))
+	b.WriteByte(' ')
+	b.WriteString(http.StatusText(a.status))
 	if _, ok := a.header["Date"]; !ok {
-		a.header["Date"] = []string{a.date}
+		if second := now.Unix(); second != a.second {
+			a.second, a.date = second, now.UTC().Format(http.TimeFormat)
+		}
+		b.WriteString("\r\nDate: ")
+		b.WriteString(a.date)
 	}
+	if hasBody(a.status) {
+		b.WriteString("\r\nContent-Length: ")
+		b.Write(strconv.AppendInt(b.AvailableBuffer(), int64(len(a.body)), 10))
+	}
+	b.WriteString("\r\n")
 	if last {
 		a.header.Set("Connection", "close")
 	}
-	a.out.Reset()
-	a.out.WriteString("HTTP/1.1 ")
-	a.out.WriteString(strconv.Itoa(a.status))
-	a.out.WriteByte(' ')
-	a.out.WriteString(http.StatusText(a.status))
-	a.out.WriteString("\r\n")
-	_ = a.header.Write(&a.out) // to memory
-	a.out.WriteString("\r\n")
-	a.out.Write(a.body)
-	return a.out.Bytes()
+	_ = a.header.Write(b) // to memory
+	b.WriteString("\r\n")
+	b.Write(a.body)
+	return b.Bytes()
 }

@@ -90,7 +90,7 @@ var headEnd = []byte("\r\n\r\n")
 
 // next returns the next request, which is whole. The error is errOther if it is not for
 // us: then nothing of it is taken.
-func (c *conn) next() (*http.Request, error) {
+func (c *conn) next() (*request, error) {
 	if c.begin == c.end {
 		c.begin, c.end = 0, 0
 	}
@@ -117,7 +117,7 @@ func (c *conn) skipLineEnds() {
 }
 
 // take returns the request whose head has n bytes, once its body has come.
-func (c *conn) take(n int) (*http.Request, error) {
+func (c *conn) take(n int) (*request, error) {
 	head := c.buf[c.begin : c.begin+n]
 	if c.pattern == nil {
 		p, ok := newPattern(head, c.like)
@@ -128,9 +128,12 @@ func (c *conn) take(n int) (*http.Request, error) {
 		p.first.RemoteAddr = c.remote
 		c.pattern, c.like = p, nil
 	}
-	r, length, ok := c.pattern.match(head)
+	query, length, ok := c.pattern.match(head)
 	if !ok || n+length > mostRequest {
 		return nil, errOther
+	}
+	if c.end-c.begin < n+length {
+		query = bytes.Clone(query) // what is read moves it
 	}
 	for c.end-c.begin < n+length {
 		if err := c.read(); err != nil {
@@ -139,9 +142,7 @@ func (c *conn) take(n int) (*http.Request, error) {
 	}
 	at := c.begin + n
 	c.begin = at + length
-	r.Body = &body{rest: c.buf[at:c.begin]}
-	r.ContentLength = int64(length)
-	return r, nil
+	return c.pattern.request(query, c.buf[at:c.begin]), nil
 }
 
 // read reads what there is. For a request to begin it waits long, and else a moment.
@@ -216,10 +217,10 @@ func (c *conn) stop() {
 }
 
 // handle answers a request, and reports whether there may be another.
-func (c *conn) handle(r *http.Request) bool {
+func (c *conn) handle(r *request) bool {
 	c.answer.reset()
-	done := c.call(r)
-	_ = r.Body.Close() // the next request takes its place
+	done := c.call(&r.Request)
+	_ = r.body.Close() // the next request takes its place
 	if !done {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -88,7 +89,8 @@ func lengthIn(tail []byte) (from, to int, ok bool) {
 	return from, to, hosts == 1 && lengths == 1 && digits && to > from
 }
 
-// number returns the number that b is, if it has nothing but up to six digits.
+// number returns the number that b is, if it has up to six digits, and is written as
+// strconv.Itoa does it.
 func number(b []byte) (n int, ok bool) {
 	for _, d := range b {
 		if d < '0' || d > '9' {
@@ -96,17 +98,16 @@ func number(b []byte) (n int, ok bool) {
 		}
 		n = n*10 + int(d-'0')
 	}
-	return n, len(b) > 0 && len(b) <= 6
+	return n, len(b) > 0 && len(b) <= 6 && b[0] != '0'
 }
 
-// match returns the request that a head is, without body and context, and the length of
-// the body, if it has the pattern.
-func (p *pattern) match(head []byte) (r *http.Request, length int, ok bool) {
+// match returns the query in a head and the length of the body behind it, if it has the
+// pattern.
+func (p *pattern) match(head []byte) (query []byte, length int, ok bool) {
 	tail, ok := bytes.CutPrefix(head, p.open)
 	if !ok {
 		return nil, 0, false
 	}
-	var query []byte
 	if p.query {
 		i := bytes.IndexByte(tail, ' ')
 		if i <= 0 || !isQuery(tail[:i]) {
@@ -121,10 +122,8 @@ func (p *pattern) match(head []byte) (r *http.Request, length int, ok bool) {
 	if !ok {
 		return nil, 0, false
 	}
-	if length, ok = number(digits); !ok || length == 0 {
-		return nil, 0, false
-	}
-	return p.request(query, string(digits)), length, true
+	length, ok = number(digits)
+	return query, length, ok
 }
 
 // isQuery reports whether net/http takes b for a query as it is.
@@ -137,18 +136,22 @@ func isQuery(b []byte) bool {
 	return true
 }
 
-// request returns a request of its own, which a handler may change.
-func (p *pattern) request(query []byte, length string) *http.Request {
-	r := new(http.Request)
-	*r = *p.first
-	u := new(url.URL)
-	*u = *p.first.URL
-	r.URL = u
-	if p.query && string(query) != u.RawQuery {
+// A request is an http.Request with what it consists of.
+type request struct {
+	http.Request
+	url  url.URL
+	body body
+}
+
+// request returns a request with a query and a body, which a handler may change.
+func (p *pattern) request(query, data []byte) *request {
+	r := &request{Request: *p.first, url: *p.first.URL, body: body{rest: data}}
+	r.URL, r.Body, r.ContentLength = &r.url, &r.body, int64(len(data))
+	if p.query && string(query) != r.url.RawQuery {
 		r.RequestURI = p.path + "?" + string(query)
-		u.RawQuery = r.RequestURI[len(p.path)+1:]
+		r.url.RawQuery = r.RequestURI[len(p.path)+1:]
 	}
 	r.Header = p.first.Header.Clone()
-	r.Header["Content-Length"][0] = length
+	r.Header["Content-Length"][0] = strconv.Itoa(len(data))
 	return r
 }
