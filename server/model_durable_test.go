@@ -311,10 +311,11 @@ func (c *durableCheck) honest(next leat.Offset, upToDate, closed bool, end strin
 		}
 	}
 	e := c.w.truth.at(next)
-	if e == nil { // the beginning of an epoch, where who has lost something goes on
-		e = c.newest(next)
-	}
 	ends := e != nil && e.Kind == leat.KindEnd && e.Stream == c.a.name
+	if e == nil { // the beginning of an epoch, where who has lost something goes on
+		e = c.newest(next) // and what went before has been made anew
+		ends = e != nil && e.Kind == leat.KindEnd && e.Stream == c.a.name && !leat.EndState(e.Type).Gone()
+	}
 	switch {
 	case closed != ends:
 		c.fail("closed is %v at %s, where %+v is", closed, next, e)

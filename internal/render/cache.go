@@ -112,17 +112,23 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 	return frameOf(e.page, enc, r, start, n)
 }
 
-// frameOf returns the frame of r. Where frames are the content of a stream and
-// nothing tells them apart, that of its beginning is marked: the name may have been
-// made anew, and then its bytes do not go with those before. So is the end that was
-// before that: a fork begins anywhere.
+// frameOf returns the frame of r. Where frames are the content of a stream and nothing
+// tells that it was deleted, that of its beginning is marked: the name may have been made
+// anew, and then its content does not go with that before. So is the end that was before
+// that: a fork begins anywhere.
 func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) frame.Frame {
 	f := p.Frame(r.Offset.Seq, start, n)
 	begins := r.Pos == 0 || r.Kind == leat.KindEnd && leat.EndState(r.Type).Gone()
-	if begins && (enc == Bytes || enc == Elements) {
+	if begins && isContent(enc) {
 		f = f.Beginning()
 	}
 	return f
+}
+
+// isContent reports whether an encoding has nothing for the end of a deleted stream.
+func isContent(enc frame.Encoding) bool {
+	_, events := enc.(durable)
+	return events || enc == Bytes || enc == Elements
 }
 
 func (c *Cache) openPage(enc frame.Encoding) *entry {
