@@ -237,11 +237,7 @@ func TestEventsOfOneStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, k *kit) {
 		k.add("a", text("first"))
 		late := &Reading{Filter: k.filter("a"), Form: &render.Durable{}, Start: k.live.Now(), Within: true, Heartbeat: time.Hour}
-		k.add("a", leat.Record{Kind: leat.KindEnd, Type: string(leat.EndDeleted)})
-		if err := storetest.Drop(t.Context(), k.st, "a"); err != nil {
-			t.Fatal(err)
-		}
-		k.add("a", text("second"))
+		k.add("a", leat.Record{Kind: leat.KindEnd, Type: string(leat.EndDeleted)}, text("second"))
 		got := k.stream(late)
 		if err := <-got.end; err != nil || strings.Contains(got.body.String(), "second") {
 			t.Errorf("it got %q, and ended with %v", got.body.String(), err)
