@@ -145,8 +145,20 @@ func (b *Body) Leave() {
 		return
 	}
 	b.Interrupt()
-	tooLarge := http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader(".")), 0)
+	tooLarge := http.MaxBytesReader(innermost(b.w), io.NopCloser(strings.NewReader(".")), 0)
 	_, _ = tooLarge.Read(make([]byte, 1))
+}
+
+// innermost returns the http.Server's own writer, whatever wraps it: net/http does not
+// look for it.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || u.Unwrap() == nil {
+			return w
+		}
+		w = u.Unwrap()
+	}
 }
 
 // arm lets the time begin.

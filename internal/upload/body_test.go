@@ -119,3 +119,19 @@ func TestInterrupt(t *testing.T) {
 		t.Error("a deadline was set after that")
 	}
 }
+
+// "net/http does not look for it": it is told through what wraps its writer, also where
+// that has nothing below it.
+func TestInnermost(t *testing.T) {
+	own := httptest.NewRecorder()
+	if got := innermost(wrapped{wrapped{own}}); got != own {
+		t.Errorf("%T", got)
+	}
+	if got, ok := innermost(wrapped{wrapped{nil}}).(wrapped); !ok || got.ResponseWriter != nil {
+		t.Errorf("%T", got)
+	}
+}
+
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
