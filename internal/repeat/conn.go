@@ -251,6 +251,15 @@ func (c *conn) logf(format string, args ...any) {
 	}
 }
 
+// An Arrived is the body of a request that has come whole: to read it is to wait for
+// nobody, and no time has to be set for that.
+type Arrived interface {
+	io.ReadCloser
+	Arrived()
+}
+
+var _ Arrived = (*body)(nil)
+
 // A body has come already.
 type body struct {
 	rest   []byte
@@ -275,3 +284,6 @@ func (b *body) Close() error {
 	b.closed, b.rest = true, nil
 	return nil
 }
+
+// Arrived implements Arrived.
+func (b *body) Arrived() {}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat/internal/ingest"
+	"github.com/leat-dev/leat/internal/repeat"
 )
 
 // A Pace says what a sender's time is limited for.
@@ -40,8 +41,11 @@ type Body struct {
 
 // NewBody returns the body of r, whose time is limited by the response's read
 // deadline. Where that cannot be set there is none: the caller's middleware
-// decides over that.
+// decides over that. There is none either for a body that has arrived.
 func NewBody(w http.ResponseWriter, r *http.Request, limit time.Duration) *Body {
+	if _, ok := r.Body.(repeat.Arrived); ok {
+		limit = 0
+	}
 	return &Body{from: r.Body, w: w, limit: limit, length: r.ContentLength}
 }
 

@@ -156,7 +156,7 @@ const (
 
 // setEnd sets the fields that tell where a stream stands and how it has ended.
 func setEnd(h http.Header, last leat.Offset, end ending) {
-	h.Set(fieldNext, last.String())
+	h[fieldNext] = []string{last.String()}
 	if end.state == "" {
 		return
 	}
