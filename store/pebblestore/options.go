@@ -157,6 +157,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	}
 	// Compactions because of reads would wake an idle store.
 	po.Experimental.ReadSamplingMultiplier = -1
+	po.Experimental.SpanPolicyFunc = spans
 	po.Experimental.CompactionScheduler = &scheduler{guard: s.guard}
 	po.EventListener = &pebble.EventListener{
 		// Both are called with Pebble's mutex held: they must not block.
@@ -166,4 +167,18 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		DataCorruption:  s.damaged,
 	}
 	return po
+}
+
+// spans gives records tables of their own. Every flush has keys that are written again
+// and again, from the head to the rows, with the records between them. In one table with
+// these, records would overlap all that was flushed before, and be written again by each
+// compaction; on their own, what a stream has got lies behind all that it had.
+func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	switch kind := start[0]; {
+	case kind < kindRecord:
+		end = []byte{kindRecord}
+	case kind == kindRecord:
+		end = []byte{kindRecord + 1}
+	}
+	return policy, end, nil
 }
