@@ -22,8 +22,8 @@ var errWouldBlock = errors.New("no room now")
 // Bounds of what a pump writes at a time.
 const (
 	writeSize = 64 << 10  // about as much goes into one write, and so into one chunk
-	plainSize = 256 << 10 // the same where there are no chunks: each write may have to wake its client
-	turnSize  = 256 << 10 // after as much the next connection has its turn
+	plainSize = 512 << 10 // the same where there are no chunks: each write may have to wake its client
+	turnSize  = 256 << 10 // after as much the next connection has its turn, whatever one write was
 	mostBufs  = 512       // pieces of one write; systems take 1024
 )
 

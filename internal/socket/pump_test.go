@@ -390,9 +390,9 @@ func TestPumpTakesTurns(t *testing.T) {
 }
 
 // "The same where there are no chunks": a download takes one write for what a chunked
-// answer takes four for.
+// answer takes eight for.
 func TestPumpWritesMoreWithoutChunks(t *testing.T) {
-	for plain, want := range map[bool]int{false: 5, true: 2} { // the head is one
+	for plain, want := range map[bool]int{false: 9, true: 2} { // the head is one
 		src := newWitness(t)
 		for range 8 {
 			src.add(strings.Repeat("x", plainSize/8))

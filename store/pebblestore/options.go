@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/leat-dev/leat"
@@ -61,7 +62,8 @@ type Options struct {
 	// MinFree is how many bytes must be free on the file system to make a
 	// stream or to append content. With fewer each such Tx is refused with
 	// CodeStoreFull, and Health says so, until there is room again; what ends
-	// or deletes streams, Trim and Drop go on. The default is none.
+	// or deletes streams, Trim and Drop go on. The system is asked with each Commit, and
+	// while 2 GiB more than these are free every 100 ms. The default is none.
 	MinFree int64
 
 	// For tests; 0 means the constants of these names.
@@ -157,6 +159,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	}
 	// Compactions because of reads would wake an idle store.
 	po.Experimental.ReadSamplingMultiplier = -1
+	po.Experimental.SpanPolicyFunc = spans
+	po.Local.ReadaheadConfig = readahead()
 	po.Experimental.CompactionScheduler = &scheduler{guard: s.guard}
 	po.EventListener = &pebble.EventListener{
 		// Both are called with Pebble's mutex held: they must not block.
@@ -166,4 +170,29 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		DataCorruption:  s.damaged,
 	}
 	return po
+}
+
+// readahead leaves it to the system to notice who reads on and to read ahead for them,
+// in the descriptor of a table that all share and keep. Pebble would turn that off, and
+// for each page of history find out anew that it is being read on, say so with system
+// calls, and in the end open the table once more. A compaction says from the beginning
+// that it reads all, of tables that it opens for itself.
+func readahead() *pebble.ReadaheadConfig {
+	c := objstorageprovider.NewReadaheadConfig()
+	c.Set(objstorageprovider.FadviseSequential, objstorageprovider.NoReadahead)
+	return c
+}
+
+// spans gives records tables of their own. Every flush has keys that are written again
+// and again, from the head to the rows, with the records between them. In one table with
+// these, records would overlap all that was flushed before, and be written again by each
+// compaction; on their own, what a stream has got lies behind all that it had.
+func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	switch kind := start[0]; {
+	case kind < kindRecord:
+		end = []byte{kindRecord}
+	case kind == kindRecord:
+		end = []byte{kindRecord + 1}
+	}
+	return policy, end, nil
 }
