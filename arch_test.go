@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"leat/internal/journal", "leat/internal/render"},
 	{"leat/store/*", "leat/client"},
 	{"leat/internal/tally"},
-	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/clients/js"},
+	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/internal/repeat", "leat/clients/js"},
 	{"leat"},
 }
 
@@ -85,6 +85,8 @@ var forbidden = []rule{
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
 	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
 		"a wire has bytes, and nothing that they mean"},
+	{"leat/internal/repeat", []string{"leat", "leat/**"},
+		"a connection whose requests repeat is a matter of HTTP, whatever they ask for"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
 }

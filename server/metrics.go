@@ -21,6 +21,10 @@ type Metrics struct {
 	// http.Server: see Server.ConnContext.
 	TakenOver int
 
+	// Publishers is how many connections of publishers were taken over, whose requests
+	// are all alike.
+	Publishers int
+
 	// Delivered counts what readers were sent, Published what was stored.
 	Delivered, Published Volume
 
@@ -103,6 +107,7 @@ func (s *Server) Metrics() Metrics {
 		sent.Records, sent.Bytes = sent.Records+taken.Records, sent.Bytes+taken.Bytes
 		m.TakenOver = s.loops.Len()
 	}
+	m.Publishers = s.repeats.Counts().Open
 	m.Delivered = Volume(sent)
 	if syncer, ok := s.o.Store.(store.Syncer); ok {
 		m.Syncs = syncer.SyncTimes()

@@ -371,6 +371,9 @@ func (c *check) notFound() {
 	var newest *entry
 	for _, of := range c.tr.gens[c.s.names[0]] {
 		for _, e := range of.entries {
+			if e.Kind == leat.KindEnd && leat.EndState(e.Type).Gone() && e.begun <= c.s.over && e.stored >= c.s.begun {
+				return // it went in between
+			}
 			if e.stored < c.s.begun {
 				newest = e
 			}

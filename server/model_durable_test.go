@@ -285,6 +285,23 @@ func (c *durableCheck) skips(from, to leat.Offset, tick int64) error {
 	return nil
 }
 
+// newest returns the newest entry that the stream had at an offset, nil if it had none.
+func (c *durableCheck) newest(at leat.Offset) (found *entry) {
+	for _, e := range c.story {
+		if e.Offset.Compare(at) <= 0 {
+			found = e
+		}
+	}
+	return found
+}
+
+// ended reports whether an offset is that of the end of the stream, and the newest entry
+// at a later one: the beginning of an epoch is behind the end of what ended before.
+func (c *durableCheck) ended(end, at leat.Offset) bool {
+	e := c.newest(at)
+	return e != nil && e.Offset == end && e.Kind == leat.KindEnd
+}
+
 // honest holds what was said of a position against what there was before the request:
 // that there is nothing more, and whether that is the end.
 func (c *durableCheck) honest(next leat.Offset, upToDate, closed bool, end string) {
@@ -295,6 +312,10 @@ func (c *durableCheck) honest(next leat.Offset, upToDate, closed bool, end strin
 	}
 	e := c.w.truth.at(next)
 	ends := e != nil && e.Kind == leat.KindEnd && e.Stream == c.a.name
+	if e == nil { // the beginning of an epoch, where who has lost something goes on
+		e = c.newest(next) // and what went before has been made anew
+		ends = e != nil && e.Kind == leat.KindEnd && e.Stream == c.a.name && !leat.EndState(e.Type).Gone()
+	}
 	switch {
 	case closed != ends:
 		c.fail("closed is %v at %s, where %+v is", closed, next, e)
@@ -422,7 +443,7 @@ func (c *durableCheck) heard() {
 			if data != nil && ev.told.Next != data.id {
 				c.fail("the control event says %s behind %s", ev.told.Next, data.id)
 			}
-			if known && data == nil && next.Compare(at) < 0 {
+			if known && data == nil && next.Compare(at) < 0 && !(ev.told.Closed && c.ended(next, at)) {
 				c.fail("it goes back from %s to %s", at, next)
 			}
 			tick := int64(0)

@@ -188,6 +188,9 @@ func (w *world) begin(st store.Store) *life {
 	}
 	l.srv, l.url = srv, "http://"+ln.Addr().String()
 	l.hs = &http.Server{Handler: srv, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	if w.seed&4 == 0 { // connections are taken over in every other world
+		l.hs.ConnContext = srv.ConnContext
+	}
 	l.hs.Protocols.SetHTTP1(true)
 	l.hs.Protocols.SetUnencryptedHTTP2(true)
 	go func() { defer close(l.served); l.hs.Serve(ln) }() // ended by hs.Close in end

@@ -32,6 +32,7 @@ import (
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/live"
 	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/repeat"
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/subscription"
@@ -248,6 +249,7 @@ type Server struct {
 	loops   *socket.Loops // nil if there are none
 	cache   *render.Cache
 	host    *session.Host
+	repeats *repeat.Conns         // publishers' connections
 	refused *tally.Names          // publishes, by the code of the error
 	metrics http.Handler          // nil if there is none
 	subs    *subscription.Manager // nil if there are none
@@ -267,7 +269,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("server: Options.Store is nil; open one with store/pebblestore or store/memstore")
 	}
 	o.setDefaults()
-	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
+	s := &Server{o: o, repeats: repeat.New(), stopped: make(chan struct{}), idle: make(chan struct{})}
 	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts, Neighbours: o.Lab})
 	if err != nil {
 		return nil, err
@@ -331,6 +333,15 @@ func New(o Options) (*Server, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		s.repeats.Serve(w, r, s.answer)
+	} else {
+		s.answer(w, r)
+	}
+}
+
+// answer answers a request.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	s.requestBegins()
 	defer s.requestDone()
 	if s.o.Tracer != nil {
@@ -353,12 +364,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // http.ResponseWriter, or counts the connections of the http.Server; Options.Loops
 // switches it off.
 //
+// The connections of publishers are taken over too, on any system, while their requests
+// are all alike, but for query and body. For each of these the Handler of the http.Server
+// is called, so that it makes no difference to what stands before the server, with a
+// context that has the values of ctx and ends with the connection.
+//
 // It also has Linux give up a connection whose client has not acknowledged for
 // Options.StallTimeout what it was sent (TCP_USER_TIMEOUT): so a client that has
 // vanished is noticed. Set it for this with TLS and HTTP/2 too. A vanished client that
 // nothing is sent to is a matter of net.ListenConfig.KeepAliveConfig.
 func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
-	under := c
+	known := repeat.Under(c)
+	under := known
 	if t, ok := c.(*tls.Conn); ok {
 		under = t.NetConn()
 	}
@@ -366,18 +383,17 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 		_ = socket.LimitUnacked(tcp, s.o.StallTimeout) // it would be noticed later
 	}
 	ctx = journal.WithPublisher(ctx)
-	if s.wire != nil {
-		return surface.WithConn(ctx, c)
+	if s.wire != nil || s.loops != nil {
+		ctx = surface.WithConn(ctx, known)
 	}
-	if s.loops == nil {
-		return ctx
+	if s.loops != nil {
+		// The http.Server is about to start a goroutine for c and to accept the next
+		// connection. Those that came before have their turn first: else there are
+		// thousands at once when thousands come, and what they leave behind, descriptors
+		// of goroutines and holes in the heap, is as much as their readers need.
+		runtime.Gosched()
 	}
-	// The http.Server is about to start a goroutine for c and to accept the next
-	// connection. Those that came before have their turn first: else there are
-	// thousands at once when thousands come, and what they leave behind, descriptors
-	// of goroutines and holes in the heap, is as much as their readers need.
-	runtime.Gosched()
-	return surface.WithConn(ctx, c)
+	return s.repeats.WithConn(ctx, c)
 }
 
 // requestBegins notes a request, for which Shutdown is to wait.
@@ -468,6 +484,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.wire != nil {
 		s.wire.Close()
 	}
+	s.repeats.Stop()
 	s.writer.Shutdown(s.o.Drain)
 	left := s.shutLoops()
 	var err error
@@ -496,6 +513,7 @@ func (s *Server) close() {
 		s.subs.Close() // before the journal, through which it appends
 	}
 	s.journal.Close()
+	s.repeats.Close() // behind the journal, which lets go of who waits for it
 	s.live.Close()
 }
 

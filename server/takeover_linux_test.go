@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -65,12 +66,12 @@ func TestTakeOver(t *testing.T) {
 			if test.wrap != nil {
 				h = test.wrap(h)
 			}
-			var taken atomic.Int32
+			var taken sync.Map // the addresses of clients
 			hs := httptest.NewUnstartedServer(h)
 			hs.Config.ConnContext = srv.ConnContext
-			hs.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			hs.Config.ConnState = func(c net.Conn, state http.ConnState) {
 				if state == http.StateHijacked {
-					taken.Add(1)
+					taken.Store(c.RemoteAddr().String(), true)
 				}
 			}
 			if hs.Start(); test.tls {
@@ -117,7 +118,7 @@ func TestTakeOver(t *testing.T) {
 					}
 				}
 			}
-			if got := taken.Load() > 0; got != test.taken || test.taken != resp.Close && resp.ProtoMinor == 1 {
+			if _, got := taken.Load(c.LocalAddr().String()); got != test.taken || test.taken != resp.Close && resp.ProtoMinor == 1 {
 				t.Errorf("taken: %v, the answer closes: %v; want %v", got, resp.Close, test.taken)
 			}
 		})

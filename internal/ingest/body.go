@@ -98,21 +98,30 @@ func ShapeOf(contentType string) (Shape, error) {
 }
 
 // Record returns the body as one record. Stream, Type and Key are the
-// caller's to set. What curl -d sends, a form type that stands for nothing
-// once the topic is in the URL, counts as text.
+// caller's to set.
 func Record(b Body) (journal.Append, error) {
 	if err := b.checkEncoding(); err != nil {
 		return journal.Append{}, err
-	}
-	contentType := b.ContentType
-	if essence, params, err := mime.ParseMediaType(contentType); err == nil && essence == formType {
-		contentType = mime.FormatMediaType("text/plain", params)
 	}
 	data, err := b.readAll(b.MaxRecord, tooLarge)
 	if err != nil {
 		return journal.Append{}, err
 	}
-	return journal.Append{Form: journal.FormBody, ContentType: contentType, Data: data}, nil
+	return journal.Append{Form: journal.FormBody, ContentType: OwnType(b.ContentType), Data: data}, nil
+}
+
+// OwnType returns the content type of a body of which something else says which stream
+// it is for. What curl -d sends, a form type that stands for nothing then, counts as text.
+func OwnType(contentType string) string {
+	// The type of nearly every body is another, and not parsed.
+	if essence, _, _ := strings.Cut(contentType, ";"); !strings.EqualFold(strings.TrimSpace(essence), formType) {
+		return contentType
+	}
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return contentType
+	}
+	return mime.FormatMediaType("text/plain", params)
 }
 
 // checkEncoding refuses what would have to be decompressed.

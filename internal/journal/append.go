@@ -271,7 +271,7 @@ func (j *Journal) prepare(s *stream, v view, run []Append) (*submission, error) 
 	}
 	sub := newSubmission(s, v)
 	sub.repeats = v.over != ""
-	sub.records = make([]leat.Record, 0, min(len(run), j.maxTxRecords))
+	sub.makeRecords(min(len(run), j.maxTxRecords))
 	bytes := 0
 	for i := range run {
 		a := &run[i]

@@ -147,7 +147,7 @@ func (f *fold) addWhole(sub *submission) bool {
 		bytes+n*recordBytes > f.g.room && (len(f.g.txs) > 0 || f.stores) {
 		return false
 	}
-	sub.results = make([]result, 0, n)
+	sub.makeResults()
 	for _, r := range sub.records {
 		sub.results = append(sub.results, result{record: len(f.records)})
 		f.append(r)
@@ -163,7 +163,7 @@ func (f *fold) addWhole(sub *submission) bool {
 // not answered.
 func (f *fold) add(sub *submission) bool {
 	room := true
-	sub.results = make([]result, 0, len(sub.records))
+	sub.makeResults()
 	for i := range sub.records {
 		r := &sub.records[i]
 		var res result

@@ -32,9 +32,9 @@ type submission struct {
 	pin     *pinning      // a change of the pins
 	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
-	done    chan struct{} // closed by the loop
+	done    chan struct{} // one of Journal.dones: the loop sends once
 
-	// Set by the loop before it closes done. If it is not stored it must be
+	// Set by the loop before it sends to done. If it is not stored it must be
 	// prepared again. The results are those of the first records. If they are
 	// unsure, no commit has proved them: they were computed from what the
 	// chain gen says of the stream.
@@ -52,11 +52,33 @@ type submission struct {
 	order      string     // the Write.Order
 	sweeps     []string   // producers to be forgotten
 	sweepAgain *time.Time // when to look for more of them
+
+	// Memory for records and results: most have one.
+	record [1]leat.Record
+	result [1]result
 }
 
 // newSubmission returns one for the state that v is a view of.
 func newSubmission(s *stream, v view) *submission {
 	return &submission{stream: s, typ: v.typ, tail: v.tail, after: v.tail, made: !v.exists()}
+}
+
+// makeRecords makes room for n records.
+func (sub *submission) makeRecords(n int) {
+	if n == 1 {
+		sub.records = sub.record[:0]
+	} else {
+		sub.records = make([]leat.Record, 0, n)
+	}
+}
+
+// makeResults makes room for a result of each record.
+func (sub *submission) makeResults() {
+	if n := len(sub.records); n == 1 {
+		sub.results = sub.result[:0]
+	} else {
+		sub.results = make([]result, 0, n)
+	}
 }
 
 // size returns the bytes of payload.
@@ -129,7 +151,7 @@ const (
 // submit hands a submission to the loop and waits for its answer, or until ctx
 // ends. Then nothing is submitted that is not already being committed.
 func (j *Journal) submit(ctx context.Context, sub *submission) error {
-	sub.done = make(chan struct{})
+	sub.done = j.dones.Get().(chan struct{})
 	by := j.publisherOf(ctx)
 	defer j.pause.answers(by)
 	j.mu.Lock()
@@ -158,6 +180,7 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	defer j.queued.Add(-cost)
 	select {
 	case <-sub.done:
+		j.dones.Put(sub.done)
 		return sub.err
 	case <-ctx.Done():
 	}
@@ -247,7 +270,7 @@ func (j *Journal) failWaiting() {
 // answer ends a submission. mu is held.
 func (sub *submission) answer(err error) {
 	sub.err = err
-	close(sub.done)
+	sub.done <- struct{}{} // there is room: it is the only one
 }
 
 // gather makes a group of what waits, stream by stream, until it is full.

@@ -155,6 +155,7 @@ type Journal struct {
 	crowded  bool       // this was told; guarded by sweeping
 
 	queued atomic.Int64 // bytes of the submissions that are not answered yet
+	dones  sync.Pool    // of channels of capacity 1 that nothing will be sent to any more
 
 	mu sync.Mutex
 
@@ -213,6 +214,7 @@ func New(st store.Store, o Options) *Journal {
 	}
 	j.idle.older, j.idle.newer = &j.idle, &j.idle
 	j.work.L = &j.mu
+	j.dones.New = func() any { return make(chan struct{}, 1) }
 	j.pause.init(st, o.Pause)
 	j.ctx, j.stop = context.WithCancel(context.Background())
 	// The journal owns these goroutines. Close ends them and waits for them.

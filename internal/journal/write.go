@@ -355,7 +355,11 @@ func (j *Journal) drop(ctx context.Context, s *stream, v view) error {
 // prepareWrite completes a submission with what w appends, all of it.
 func (j *Journal) prepareWrite(sub *submission, w Write) (*submission, error) {
 	sub.whole = true
-	sub.records = make([]leat.Record, 0, len(w.Appends)+1)
+	n := len(w.Appends)
+	if w.End != "" {
+		n++
+	}
+	sub.makeRecords(n)
 	for i := range w.Appends {
 		a := w.Appends[i]
 		a.Stream = w.Stream

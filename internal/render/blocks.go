@@ -77,9 +77,9 @@ func (g *Gap) Tells() bool { return !g.aboutTopics() || len(g.Topics) > 0 || g.M
 // appendTo appends the gap as a JSON object on one line.
 func (g *Gap) appendTo(data []byte) []byte {
 	data = append(data, `{"reason":`...)
-	data = appendString(data, g.Reason)
+	data = AppendString(data, g.Reason)
 	data = append(data, `,"asked":`...)
-	data = appendString(data, strings.ToValidUTF8(g.Asked[:min(len(g.Asked), maxAsked)], "\uFFFD"))
+	data = AppendString(data, strings.ToValidUTF8(g.Asked[:min(len(g.Asked), maxAsked)], "\uFFFD"))
 	data = append(data, `,"next":"`...)
 	data = append(g.Next.AppendTo(data), '"')
 	if g.aboutTopics() {
@@ -97,7 +97,7 @@ func (g *Gap) appendTopics(data []byte) []byte {
 			data = append(data, ',')
 		}
 		data = append(data, `{"topic":`...)
-		data = appendString(data, t.Topic)
+		data = AppendString(data, t.Topic)
 		data = append(data, `,"through":"`...)
 		data = append(t.Through.AppendTo(data), `"}`...)
 		if len(data)-start > maxGapTopics {

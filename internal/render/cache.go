@@ -112,14 +112,16 @@ func (c *Cache) Tail(enc frame.Encoding, r *leat.Record, feeds int) frame.Frame 
 	return frameOf(e.page, enc, r, start, n)
 }
 
-// frameOf returns the frame of r. Where frames are the content of a stream and
-// nothing tells them apart, that of its beginning is marked: the name may have been
-// made anew, and then its bytes do not go with those before. So is the end that was
-// before that: a fork begins anywhere.
+// frameOf returns the frame of r. Where an encoding has nothing for the end of a stream
+// that has gone, that frame is marked: the name may be made anew, and what is behind it
+// does not go with what was before. Where nothing tells frames apart at all, so is the
+// first one of a stream: it may also have gone without such an end, by and by.
 func frameOf(p *frame.Page, enc frame.Encoding, r *leat.Record, start, n int) frame.Frame {
 	f := p.Frame(r.Offset.Seq, start, n)
-	begins := r.Pos == 0 || r.Kind == leat.KindEnd && leat.EndState(r.Type).Gone()
-	if begins && (enc == Bytes || enc == Elements) {
+	gone := r.Kind == leat.KindEnd && leat.EndState(r.Type).Gone()
+	_, events := enc.(durable)
+	content := enc == Bytes || enc == Elements
+	if gone && events || (gone || r.Pos == 0) && content {
 		f = f.Beginning()
 	}
 	return f

@@ -143,10 +143,10 @@ func (c *Control) Append(dst []byte) []byte {
 	if c.End != "" {
 		dst = append(dst, `,"streamClosed":true`...)
 		if c.End != leat.EndComplete {
-			dst = appendString(append(dst, `,"leatEnd":`...), string(c.End))
+			dst = AppendString(append(dst, `,"leatEnd":`...), string(c.End))
 		}
 		if len(c.Reason) > 0 {
-			dst = appendString(append(dst, `,"leatReason":`...), string(bytes.ToValidUTF8(c.Reason, []byte("\uFFFD"))))
+			dst = AppendString(append(dst, `,"leatReason":`...), string(bytes.ToValidUTF8(c.Reason, []byte("\uFFFD"))))
 		}
 	}
 	return append(dst, "}\n\n"...)

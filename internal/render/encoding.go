@@ -96,10 +96,10 @@ func appendPayload(dst []byte, r *leat.Record) []byte {
 
 // appendEnd appends how a stream ended as a JSON object on one line.
 func appendEnd(dst []byte, r *leat.Record) []byte {
-	dst = appendString(append(dst, `{"topic":`...), r.Stream)
-	dst = appendString(append(dst, `,"state":`...), r.Type)
+	dst = AppendString(append(dst, `{"topic":`...), r.Stream)
+	dst = AppendString(append(dst, `,"state":`...), r.Type)
 	if len(r.Data) > 0 {
-		dst = appendString(append(dst, `,"reason":`...), strings.ToValidUTF8(string(r.Data), "\uFFFD"))
+		dst = AppendString(append(dst, `,"reason":`...), strings.ToValidUTF8(string(r.Data), "\uFFFD"))
 	}
 	return append(dst, '}')
 }
@@ -109,14 +109,14 @@ func appendEnd(dst []byte, r *leat.Record) []byte {
 // UTF-8 even so comes as its exact bytes.
 func AppendEnvelope(dst []byte, r *leat.Record) []byte {
 	dst = append(appendID(dst, r.Offset), `,"topic":`...)
-	dst = appendString(dst, r.Stream)
+	dst = AppendString(dst, r.Stream)
 	if r.Type != "" {
 		dst = append(dst, `,"type":`...)
-		dst = appendString(dst, r.Type)
+		dst = AppendString(dst, r.Type)
 	}
 	if r.Key != "" {
 		dst = append(dst, `,"key":`...)
-		dst = appendString(dst, r.Key)
+		dst = AppendString(dst, r.Key)
 	}
 	dst = append(dst, `,"time":"`...)
 	dst = r.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z07:00")
@@ -132,16 +132,16 @@ func appendData(dst []byte, r *leat.Record) []byte {
 		return append(dst, r.Data...)
 	case leat.KindText:
 		if text := r.Text(); utf8.Valid(text) {
-			return appendString(dst, string(text))
+			return AppendString(dst, string(text))
 		}
 	}
 	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), r.Data)
 	return append(dst, `","encoding":"base64"`...)
 }
 
-// appendString appends s as a JSON string (RFC 8259, section 7). Line and
+// AppendString appends s as a JSON string (RFC 8259, section 7). Line and
 // paragraph separators stay as they are: they need no escape in JSON.
-func appendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); i++ {

@@ -123,7 +123,7 @@ func (lines) AppendFarewell(dst []byte, retry time.Duration, position leat.Offse
 func (lines) AppendDismissal(dst []byte, reason string, retry time.Duration, position leat.Offset) []byte {
 	dst = append(appendID(dst, position), `,"retry":`...)
 	dst = append(strconv.AppendInt(dst, retry.Milliseconds(), 10), `,"disconnected":`...)
-	return append(appendString(dst, reason), "}\n"...)
+	return append(AppendString(dst, reason), "}\n"...)
 }
 
 // messages is lines for a place where an empty line is nothing: a page sees no sign of

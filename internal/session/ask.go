@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -57,14 +56,14 @@ type Ask struct {
 // ParseAsk reads what a request with the query q asks for; heartbeat is for the
 // reader that does not choose one. Parameters that it does not know are passed
 // over, as caches and trackers add some.
-func ParseAsk(r *http.Request, q url.Values, heartbeat time.Duration) (*Ask, error) {
+func ParseAsk(r *http.Request, q surface.Query, heartbeat time.Duration) (*Ask, error) {
 	a := &Ask{Cursor: r.Header.Get("Last-Event-ID"), From: q.Get("from"), Heartbeat: heartbeat}
 	for _, name := range []string{"last_event_id", "lastEventID"} {
 		if a.Cursor == "" {
 			a.Cursor = q.Get(name)
 		}
 	}
-	if err := a.parseHeartbeat(q["heartbeat"]); err != nil {
+	if err := a.parseHeartbeat(q.Values("heartbeat")); err != nil {
 		return nil, err
 	}
 	if retry := q.Get("retry"); retry != "" {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -27,7 +26,7 @@ const (
 const pollBytes = 256 << 10
 
 // ParseWait reads how long a poll may wait for something to answer with.
-func ParseWait(q url.Values) (time.Duration, error) {
+func ParseWait(q surface.Query) (time.Duration, error) {
 	text := q.Get("wait")
 	if text == "" {
 		return normalWait, nil

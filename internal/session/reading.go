@@ -102,8 +102,8 @@ type Reading struct {
 	// Status is that of the answer. 0: 200.
 	Status int
 
-	// Within says that Start is not at the beginning of the stream's content. A
-	// form that cannot tell has content of one stream only.
+	// Within says that Start is not at the beginning of the stream's content. A form
+	// that has nothing for the end of a deleted stream has content of one stream only.
 	Within bool
 
 	// Limit is the number of bytes of frames after which the answer ends,

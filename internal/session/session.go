@@ -56,8 +56,11 @@ func (s *session) Peek(out *frame.Ranges, size int) socket.State {
 	head := s.host.o.Live.Head()
 	switch s.Reader.Peek(out, size) {
 	case live.Due:
-		if s.within && !s.form.Tells() && out.Beginning() {
-			return socket.Cut // another stream of that name: its bytes do not go with these
+		if s.within && out.Beginning() { // another stream of that name: its content does not go with this
+			if s.form.Tells() {
+				return socket.End // who comes back is told
+			}
+			return socket.Cut
 		}
 		s.trim(out)
 		return socket.Due

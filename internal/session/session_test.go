@@ -231,6 +231,20 @@ func TestBytesOfOneStream(t *testing.T) {
 	})
 }
 
+// Events of the Durable Streams protocol do not tell of it either: the answer ends, and
+// who comes back is told.
+func TestEventsOfOneStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, k *kit) {
+		k.add("a", text("first"))
+		late := &Reading{Filter: k.filter("a"), Form: &render.Durable{}, Start: k.live.Now(), Within: true, Heartbeat: time.Hour}
+		k.add("a", leat.Record{Kind: leat.KindEnd, Type: string(leat.EndDeleted)}, text("second"))
+		got := k.stream(late)
+		if err := <-got.end; err != nil || strings.Contains(got.body.String(), "second") {
+			t.Errorf("it got %q, and ended with %v", got.body.String(), err)
+		}
+	})
+}
+
 // So it is for one that does not begin with byte 0, as a fork: what was there before
 // has ended as deleted.
 func TestBytesBeforeAFork(t *testing.T) {

@@ -72,8 +72,7 @@ const (
 
 // Admit reports whether a request may go on. One that may not is answered.
 func (g *Guard) Admit(w http.ResponseWriter, r *http.Request) bool {
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
+	w.Header()["X-Content-Type-Options"] = noSniff
 	if err := g.checkHost(r); err != nil {
 		WriteError(w, r, g.log, err)
 		return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat/internal/ingest"
+	"github.com/leat-dev/leat/internal/repeat"
 )
 
 // A Pace says what a sender's time is limited for.
@@ -26,7 +27,6 @@ const (
 type Body struct {
 	from   io.Reader
 	w      http.ResponseWriter
-	rc     *http.ResponseController
 	limit  time.Duration // 0 and negative: none
 	length int64         // that was announced, -1 if none was
 	pace   Pace
@@ -41,9 +41,12 @@ type Body struct {
 
 // NewBody returns the body of r, whose time is limited by the response's read
 // deadline. Where that cannot be set there is none: the caller's middleware
-// decides over that.
+// decides over that. There is none either for a body that has arrived.
 func NewBody(w http.ResponseWriter, r *http.Request, limit time.Duration) *Body {
-	return &Body{from: r.Body, w: w, rc: http.NewResponseController(w), limit: limit, length: r.ContentLength}
+	if _, ok := r.Body.(repeat.Arrived); ok {
+		limit = 0
+	}
+	return &Body{from: r.Body, w: w, limit: limit, length: r.ContentLength}
 }
 
 // SetPace says what the time is limited for. It must be called before the first
@@ -119,7 +122,7 @@ func (b *Body) Interrupt() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.interrupted = true
-	_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	_ = http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0))
 }
 
 // Leave must be called before an answer that does not wait for the end of the
@@ -146,8 +149,20 @@ func (b *Body) Leave() {
 		return
 	}
 	b.Interrupt()
-	tooLarge := http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader(".")), 0)
+	tooLarge := http.MaxBytesReader(innermost(b.w), io.NopCloser(strings.NewReader(".")), 0)
 	_, _ = tooLarge.Read(make([]byte, 1))
+}
+
+// innermost returns the http.Server's own writer, whatever wraps it: net/http does not
+// look for it.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || u.Unwrap() == nil {
+			return w
+		}
+		w = u.Unwrap()
+	}
 }
 
 // arm lets the time begin.
@@ -169,6 +184,6 @@ func (b *Body) set(t time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.interrupted {
-		_ = b.rc.SetReadDeadline(t)
+		_ = http.NewResponseController(b.w).SetReadDeadline(t)
 	}
 }

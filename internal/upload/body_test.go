@@ -33,6 +33,29 @@ func body(from io.Reader, length int64, p Pace) (*Body, *recorder) {
 	return b, w
 }
 
+// arrived is a body that has come whole.
+type arrived struct{ io.ReadCloser }
+
+func (arrived) Arrived() {}
+
+// No time is set for a body that has arrived, not even when it is left.
+func TestArrived(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		w, r := &recorder{ResponseRecorder: httptest.NewRecorder()}, httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Body, r.ContentLength = arrived{io.NopCloser(strings.NewReader("some text"))}, 9
+		b := NewBody(w, r, time.Minute)
+		if read {
+			if got, err := io.ReadAll(b); string(got) != "some text" || err != nil {
+				t.Errorf("read %q, %v", got, err)
+			}
+		}
+		b.Leave()
+		if w.set != 0 || b.Broken() {
+			t.Errorf("read %v: %d deadlines were set, broken %v", read, w.set, b.Broken())
+		}
+	}
+}
+
 // Whether a body is empty is asked before it is read, and changes nothing of what is
 // read then.
 func TestEmpty(t *testing.T) {
@@ -119,3 +142,19 @@ func TestInterrupt(t *testing.T) {
 		t.Error("a deadline was set after that")
 	}
 }
+
+// "net/http does not look for it": it is told through what wraps its writer, also where
+// that has nothing below it.
+func TestInnermost(t *testing.T) {
+	own := httptest.NewRecorder()
+	if got := innermost(wrapped{wrapped{own}}); got != own {
+		t.Errorf("%T", got)
+	}
+	if got, ok := innermost(wrapped{wrapped{nil}}).(wrapped); !ok || got.ResponseWriter != nil {
+		t.Errorf("%T", got)
+	}
+}
+
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -44,6 +44,7 @@ var (
 	left             = describe("readers_left_total", "Readers whose answer ended, by the reason.", "reason")
 	turnedAway       = describe("readers_turned_away_total", "Readers that were asked to come back later, by the reason.", "reason")
 	gaps             = describe("gaps_total", "Gaps that readers were told, or refused for, by the reason.", "reason")
+	publishers       = describe("publishers_taken_over", "Connections of publishers that were taken over from net/http.")
 	deliveredRecords = describe("delivered_records_total", "Records sent to readers.")
 	deliveredBytes   = describe("delivered_bytes_total", "Bytes of these, as they were sent.")
 	publishedRecords = describe("published_records_total", "Records stored.")
@@ -62,7 +63,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		readers, takenOver, left, turnedAway, gaps, deliveredRecords, deliveredBytes, publishedRecords, publishedBytes, refused,
+		readers, takenOver, left, turnedAway, gaps, publishers, deliveredRecords, deliveredBytes, publishedRecords, publishedBytes, refused,
 		waiting, commits, syncs, storeUp, storeBytes, head, cacheBytes, memoryBytes,
 	} {
 		ch <- d
@@ -87,6 +88,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	byName(left, m.Left)
 	byName(turnedAway, m.TurnedAway)
 	byName(gaps, m.Gaps)
+	one(publishers, prometheus.GaugeValue, int64(m.Publishers))
 	one(deliveredRecords, prometheus.CounterValue, m.Delivered.Records)
 	one(deliveredBytes, prometheus.CounterValue, m.Delivered.Bytes)
 	one(publishedRecords, prometheus.CounterValue, m.Published.Records)

@@ -25,7 +25,7 @@ func (s *Store) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, err
 	if err := s.admit(r); err != nil {
 		return nil, err
 	}
-	if err := s.roomy(); err != nil {
+	if err := s.mayGrow(); err != nil {
 		refuseGrowth(r, err)
 	}
 	if len(txs) == 0 {

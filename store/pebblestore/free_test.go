@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -17,14 +19,16 @@ import (
 // than none if it cannot tell.
 type scarce struct {
 	vfs.FS
-	t    *testing.T
-	free atomic.Int64
+	t     *testing.T
+	free  atomic.Int64
+	asked atomic.Int64
 }
 
 func (fs *scarce) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	if _, err := fs.Stat(path); err != nil {
 		fs.t.Errorf("asked about %s: %v", path, err)
 	}
+	fs.asked.Add(1)
 	free := fs.free.Load()
 	if free < 0 {
 		return vfs.DiskUsage{}, errors.New("it does not say")
@@ -83,6 +87,39 @@ func TestMinFree(t *testing.T) {
 	s.guard.fail("writing a file", errDisk)
 	equal(t, "health after a failure", leat.CodeOf(s.Health()), leat.CodeStoreFailed)
 	equal(t, "a Trim after a failure", leat.CodeOf(s.Trim(background, "t", s.Head())), leat.CodeStoreFailed)
+}
+
+// The system is not asked with each Commit while there is plenty of room, and is again
+// after a while, or once Health has found less.
+func TestPlentyOfRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const least = 1 << 20
+		fs := &scarce{FS: vfs.NewMem(), t: t}
+		s, err := Open("d", Options{FS: fs, MinFree: least, Logger: quiet})
+		must(t, err)
+		defer s.Close()
+		asks := func(free, want int64, after time.Duration) {
+			t.Helper()
+			fs.free.Store(free)
+			time.Sleep(after)
+			synctest.Wait() // Pebble asks too, when it is opened
+			was := fs.asked.Load()
+			err := appendTo(s, "s", text("x"))
+			if got := fs.asked.Load() - was; got != want || want > 0 && free < least != (leat.CodeOf(err) == leat.CodeStoreFull) {
+				t.Errorf("with %d bytes free it was asked %d times, want %d: %v", free, got, want, err)
+			}
+		}
+		asks(least+plentyOfRoom-1, 1, 0)
+		asks(least+plentyOfRoom-1, 1, 0)
+		asks(least+plentyOfRoom, 1, 0)
+		asks(0, 0, 0)
+		asks(0, 0, plentyFor-1)
+		asks(0, 1, 1)
+		asks(least+plentyOfRoom, 1, 0)
+		asks(0, 0, 0)
+		equal(t, "health", leat.CodeOf(s.Health()), leat.CodeStoreFull)
+		asks(0, 1, 0)
+	})
 }
 
 // Without MinFree nothing is asked, however little is free.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -30,6 +31,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir:       dir,
 		options:   o,
+		began:     time.Now(),
 		room:      room{poked: make(chan struct{}, 1)},
 		closing:   make(chan struct{}),
 		failed:    make(chan struct{}),

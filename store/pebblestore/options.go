@@ -62,7 +62,8 @@ type Options struct {
 	// MinFree is how many bytes must be free on the file system to make a
 	// stream or to append content. With fewer each such Tx is refused with
 	// CodeStoreFull, and Health says so, until there is room again; what ends
-	// or deletes streams, Trim and Drop go on. The default is none.
+	// or deletes streams, Trim and Drop go on. The system is asked with each Commit, and
+	// while 2 GiB more than these are free every 100 ms. The default is none.
 	MinFree int64
 
 	// For tests; 0 means the constants of these names.

@@ -18,6 +18,7 @@ type Store struct {
 	dir     string
 	options Options
 	guard   *guard
+	began   time.Time // the opening
 	db      *pebble.DB
 	epochs  store.Epochs
 	room    room
@@ -38,7 +39,8 @@ type Store struct {
 
 	// failure is nil until the first failure.
 	failure   atomic.Pointer[leat.Error]
-	opened    atomic.Bool // Open is over
+	opened    atomic.Bool  // Open is over
+	plenty    atomic.Int64 // until when there is plenty of room, nanoseconds from began; see free.go
 	stuckOnce sync.Once
 	damages   sync.Map // path of a damaged file that was logged → nothing
 
@@ -115,23 +117,6 @@ func (s *Store) alive() error {
 		return err
 	}
 	return nil
-}
-
-// roomy returns nil while Options.MinFree bytes are free on the file system, or
-// if that does not say how many are. It is asked each time: others fill a disk
-// too, and one system call is little beside a Commit.
-func (s *Store) roomy() error {
-	least := s.options.MinFree
-	if least <= 0 {
-		return nil
-	}
-	usage, err := s.guard.GetDiskUsage(s.dir)
-	if err != nil || usage.AvailBytes >= uint64(least) {
-		return nil
-	}
-	return leat.Errorf(leat.CodeStoreFull, "the store in %s takes no writes for now: %d bytes are free on its file system and %d are to stay free",
-		s.dir, usage.AvailBytes, least).
-		Advise("Free disk space, or start with a smaller --min-free.")
 }
 
 // Close ends every Follow, commits what is already waiting and closes the

@@ -2,7 +2,6 @@ package events
 
 import (
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/leat-dev/leat"
@@ -32,7 +31,7 @@ type subscription struct {
 }
 
 // parseQuery is the query of a request to publish or to subscribe.
-func parseQuery(r *http.Request) (url.Values, error) { return surface.ParseQuery(r) }
+func parseQuery(r *http.Request) (surface.Query, error) { return surface.ParseQuery(r) }
 
 // parseSubscription reads a request to subscribe.
 func (s *Surface) parseSubscription(r *http.Request) (*subscription, error) {
@@ -40,7 +39,7 @@ func (s *Surface) parseSubscription(r *http.Request) (*subscription, error) {
 	if err != nil {
 		return nil, err
 	}
-	topics := q["topic"]
+	topics := q.Values("topic")
 	if len(topics) > MaxTopics {
 		return nil, leat.Errorf(leat.CodeTooManyTopics, "%d topics are named and the limit is %d", len(topics), MaxTopics).
 			Advise("Use a pattern such as orders/*, or several connections.")
@@ -56,7 +55,7 @@ func (s *Surface) parseSubscription(r *http.Request) (*subscription, error) {
 }
 
 // parseForm reads in which form the answer is to be.
-func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
+func (sub *subscription) parseForm(r *http.Request, q surface.Query) error {
 	envelope, err := surface.ParseFlag(q, "envelope")
 	if err != nil {
 		return err
@@ -84,7 +83,7 @@ func (sub *subscription) parseForm(r *http.Request, q url.Values) error {
 
 // choose says in which form a request is answered. One for a WebSocket is answered in no
 // other way, whatever it accepts.
-func choose(r *http.Request, q url.Values) (surface.Offer, string, error) {
+func choose(r *http.Request, q surface.Query) (surface.Offer, string, error) {
 	if surface.AsksWebSocket(r) {
 		return webSocket, "", nil
 	}

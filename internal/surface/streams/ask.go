@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/ingest"
 	"github.com/leat-dev/leat/internal/journal"
 )
 
@@ -24,7 +25,7 @@ func field(h http.Header, name string) string {
 
 // configOf returns the configuration that the head of a request asks for.
 func configOf(h http.Header) (c journal.Config, err error) {
-	c.ContentType = ownType(h.Get("Content-Type"))
+	c.ContentType = ingest.OwnType(h.Get("Content-Type"))
 	if _, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(essenceOf(c.ContentType), "/") {
 		// What is no type says nothing. A fork that says nothing has its source's.
 		c.ContentType = ""

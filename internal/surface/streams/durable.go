@@ -3,7 +3,6 @@ package streams
 import (
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -50,11 +49,11 @@ type durableAsk struct {
 }
 
 // isDurable reports whether a query asks for one of these forms.
-func isDurable(q url.Values) bool { return q.Has("offset") || q.Has("live") }
+func isDurable(q surface.Query) bool { return q.Count("offset") > 0 || q.Count("live") > 0 }
 
 // parseDurable reads what a request asks for. What is not of the protocol is passed
 // over, from= and as= too.
-func parseDurable(r *http.Request, q url.Values) (a durableAsk, err error) {
+func parseDurable(r *http.Request, q surface.Query) (a durableAsk, err error) {
 	for _, name := range []string{"offset", "live", "cursor"} {
 		if _, err := single(q, name); err != nil {
 			return a, err
@@ -63,14 +62,14 @@ func parseDurable(r *http.Request, q url.Values) (a durableAsk, err error) {
 	switch a.live = q.Get("live"); a.live {
 	case livePoll, liveEvents:
 	case "":
-		if !q.Has("live") {
+		if q.Count("live") == 0 {
 			break
 		}
 		fallthrough
 	default:
 		return a, surface.InvalidParameter("live", a.live, "It is "+livePoll+" or "+liveEvents+", or left out.")
 	}
-	if !q.Has("offset") {
+	if q.Count("offset") == 0 {
 		return a, leat.Errorf(leat.CodeInvalidParameter, "live=%s needs an offset", a.live).
 			Advise("Give offset=-1 for the start, offset=now, or the " + fieldNext + " of an answer.")
 	}
@@ -104,7 +103,7 @@ type durable struct {
 }
 
 // readDurable answers GET in one of these forms.
-func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q url.Values, name string) (rest *socket.Serving, err error) {
+func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q surface.Query, name string) (rest *socket.Serving, err error) {
 	d := &durable{Surface: s, w: w, r: r}
 	if d.durableAsk, err = parseDurable(r, q); err != nil {
 		return nil, err

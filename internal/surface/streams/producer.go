@@ -19,20 +19,22 @@ const (
 	fieldExpected = "Producer-Expected-Seq"
 	fieldReceived = "Producer-Received-Seq"
 	fieldOrder    = "Stream-Seq"
+	fieldMatch    = "If-Match"
 )
 
 // producerOf returns the producer that the head of a request names, nil for none.
 func producerOf(h http.Header) (*journal.Producer, error) {
-	p := &journal.Producer{ID: field(h, fieldProducer)}
 	has := 0
 	for _, name := range []string{fieldProducer, fieldEpoch, fieldSeq} {
-		if len(h.Values(name)) > 0 {
+		if len(h[name]) > 0 {
 			has++
 		}
 	}
-	switch {
-	case has == 0:
+	if has == 0 {
 		return nil, nil
+	}
+	p := &journal.Producer{ID: field(h, fieldProducer)}
+	switch {
 	case has < 3:
 		return nil, leat.Errorf(leat.CodeInvalidParameter, "some of %s, %s and %s are missing", fieldProducer, fieldEpoch, fieldSeq).
 			Advise("Send all three or none.")
@@ -55,7 +57,7 @@ func producerOf(h http.Header) (*journal.Producer, error) {
 func orderOf(h http.Header) (string, error) {
 	order := field(h, fieldOrder)
 	switch {
-	case order == "" && len(h.Values(fieldOrder)) > 0:
+	case order == "" && len(h[fieldOrder]) > 0:
 		return "", badField(fieldOrder, order, "it is empty", "Send a text that is greater, byte by byte, than the one before.")
 	case len(order) > journal.MaxOrder:
 		return "", badField(fieldOrder, order, "it has more than "+strconv.Itoa(journal.MaxOrder)+" bytes", "Shorten it.")
@@ -68,7 +70,7 @@ func orderOf(h http.Header) (string, error) {
 // in which they end and not how much was trimmed of it, and the Stream-Next-Offset of
 // any answer, in quotation marks or without.
 func statesOf(h http.Header) []leat.Offset {
-	fields := h.Values("If-Match")
+	fields := h[fieldMatch]
 	if len(fields) == 0 {
 		return nil
 	}

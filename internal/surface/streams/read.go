@@ -2,7 +2,6 @@ package streams
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/leat-dev/leat"
@@ -54,7 +53,7 @@ func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) (*so
 
 // formOf returns the form in which the records of a stream are asked for, and its
 // media type. There is none where the content itself is meant.
-func formOf(r *http.Request, q url.Values, m journal.Meta) (render.Form, string, error) {
+func formOf(r *http.Request, q surface.Query, m journal.Meta) (render.Form, string, error) {
 	offers := []surface.Offer{
 		{As: "bytes", Types: []string{essenceOf(m.ContentType)}},
 		{As: "sse", Types: []string{surface.EventStream}},
@@ -112,7 +111,7 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
-func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q url.Values, name string, f render.Form, contentType string, m journal.Meta, gone error) (*socket.Serving, error) {
+func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q surface.Query, name string, f render.Form, contentType string, m journal.Meta, gone error) (*socket.Serving, error) {
 	ask, err := session.ParseAsk(r, q, s.o.Heartbeat)
 	if err != nil {
 		return nil, err

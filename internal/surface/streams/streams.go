@@ -78,11 +78,13 @@ func (s *Surface) Name(path string) (name string, ok bool) {
 	return name, ok
 }
 
+var crossOrigin = []string{"cross-origin"} // never changed
+
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
 // Answer answers a request, but for the rest, which is to be run, if there is one.
 func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving {
-	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin") // X-Content-Type-Options is the guard's
+	w.Header()["Cross-Origin-Resource-Policy"] = crossOrigin // X-Content-Type-Options is the guard's
 	in := upload.NewBody(w, r, s.o.BodyTimeout)
 	rest, err := s.answer(w, r, in)
 	if err != nil {
@@ -154,7 +156,7 @@ const (
 
 // setEnd sets the fields that tell where a stream stands and how it has ended.
 func setEnd(h http.Header, last leat.Offset, end ending) {
-	h.Set(fieldNext, last.String())
+	h[fieldNext] = []string{last.String()}
 	if end.state == "" {
 		return
 	}

@@ -16,15 +16,12 @@ import (
 // counts as text.
 const typeForm = "application/x-www-form-urlencoded"
 
-// ownType returns the content type that a body with this one has.
-func ownType(contentType string) string {
-	if essence, params, err := mime.ParseMediaType(contentType); err == nil && essence == typeForm {
-		return mime.FormatMediaType("text/plain", params)
-	}
-	return contentType
-}
-
+// essenceOf returns a content type without its parameters, in lower case, and one that
+// cannot be parsed as it is.
 func essenceOf(contentType string) string {
+	if !strings.Contains(contentType, ";") {
+		return strings.ToLower(strings.TrimSpace(contentType)) // there is nothing to parse
+	}
 	essence, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return strings.ToLower(strings.TrimSpace(contentType))

@@ -3,7 +3,6 @@ package streams
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/leat-dev/leat"
@@ -158,9 +157,9 @@ func (u *uploading) parse() error {
 }
 
 // single returns the value of a parameter that may occur once.
-func single(q url.Values, name string) (string, error) {
-	if len(q[name]) > 1 {
-		return "", leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, len(q[name])).Advise("Give it once.")
+func single(q surface.Query, name string) (string, error) {
+	if q.Count(name) > 1 {
+		return "", leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, q.Count(name)).Advise("Give it once.")
 	}
 	return q.Get(name), nil
 }
