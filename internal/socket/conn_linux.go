@@ -23,6 +23,7 @@ type LoopConn struct {
 	admitted     bool          // known to epoll and to the wheel
 	waits        bool          // for room
 	leaving      bool          // the client sends no more
+	turns        uint8         // of a download, that were taken whole; at most keenTurns
 	unacked      int32         // bytes, when this was last looked at since it waits; 0: it was not
 	lastWrite    time.Duration // when something was taken, or was seen to have been, or waiting for room began
 	place        int           // in the wheel

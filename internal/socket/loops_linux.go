@@ -347,6 +347,7 @@ func (l *loop) serve(c *LoopConn) {
 	case blocked:
 		l.waitForRoom(c)
 	case unready:
+		c.tookTurn()
 		c.Wake() // behind those that are ready
 	case ended:
 		l.drop(c, ReasonEnded)
@@ -385,9 +386,7 @@ func (l *loop) admit(c *LoopConn) bool {
 	c.pump.parting = l.bye
 	l.conns[int32(c.fd)] = c
 	l.wheel.add(c, l.now+c.heartbeat)
-	// What the system holds for a client that does not read is not looked at
-	// again: it is better off in the pages that all share.
-	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, writeSize)
+	c.holdUnsent(writeSize)
 	// Edge-triggered: EPOLLOUT comes after a write that found no room, and need
 	// not be asked for each time.
 	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{
