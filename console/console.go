@@ -62,23 +62,39 @@ type Options struct {
 // Wrap returns a handler that serves the console's few files to GET and HEAD,
 // and leaves everything else to next.
 func Wrap(next http.Handler, o Options) http.Handler {
-	allowed := policy
+	p := &page{next, policy}
 	if o.Lab {
-		allowed = policyOfLab
+		p.policy = policyOfLab
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, ok := assets[r.URL.Path]
-		if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
-			next.ServeHTTP(w, r)
-			return
-		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", allowed)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Type", a.contentType)
-		h.Set("ETag", a.tag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
-	})
+	return p
+}
+
+type page struct {
+	next   http.Handler
+	policy string
+}
+
+// ServeHTTP implements http.Handler. There may be thousands of goroutines that wait in
+// next for hours: what takes a stack is done elsewhere.
+func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.serve(w, r) {
+		p.next.ServeHTTP(w, r)
+	}
+}
+
+// serve serves a file of the page. It reports whether one was asked for.
+func (p *page) serve(w http.ResponseWriter, r *http.Request) bool {
+	a, ok := assets[r.URL.Path]
+	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", p.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Type", a.contentType)
+	h.Set("ETag", a.tag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+	return true
 }

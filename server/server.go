@@ -335,26 +335,44 @@ func New(o Options) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		s.repeats.Serve(w, r, s.answer)
+		return
+	}
+	defer s.requestDone()
+	var rest socket.Rest
+	if r.Method == http.MethodGet && surface.IsShared(r) {
+		rest = socket.Aside(func() socket.Rest { return s.begin(w, r) })
 	} else {
-		s.answer(w, r)
+		rest = s.begin(w, r)
+	}
+	// From here and no deeper, since this goroutine may wait there for hours.
+	if rest != nil {
+		rest.Run()
 	}
 }
 
-// answer answers a request.
+// answer is ServeHTTP for one request, wherever it came from.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	s.requestBegins()
 	defer s.requestDone()
-	if s.o.Tracer != nil {
-		s.serveTraced(w, r)
-		return
-	}
-	if !s.guard.Admit(w, r) {
-		return
-	}
-	// From here and no deeper, since this goroutine may wait there for hours.
-	if rest := s.serve(w, r); rest != nil {
+	if rest := s.begin(w, r); rest != nil {
 		rest.Run()
 	}
+}
+
+// begin answers a request, but for the rest, which is to be run, if there is one.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request) socket.Rest {
+	s.requestBegins()
+	if s.o.Tracer != nil {
+		return s.beginTraced(w, r)
+	}
+	return s.admit(w, r)
+}
+
+// admit is the rest of begin, without the tracer.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) socket.Rest {
+	if !s.guard.Admit(w, r) {
+		return nil
+	}
+	return s.serve(w, r)
 }
 
 // ConnContext lets the server take the connections of readers over from the
@@ -422,10 +440,9 @@ func (s *Server) closeIdle() {
 	}
 }
 
-// serve answers requests that the guard has let through, but for the rest, which is to be run, if
-// there is one. It is no http.ServeMux, which would redirect to a path that it has
+// serve answers requests that the guard has let through, but for the rest. It is no http.ServeMux, which would redirect to a path that it has
 // cleaned: a name is taken as it is.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) socket.Rest {
 	err := s.Ready()
 	_, isStream := s.streams.Name(r.URL.Path)
 	switch {
@@ -445,7 +462,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) *socket.Serving {
 			s.refused.Add(string(code))
 		}
 	case api.Has(r.URL.Path):
-		s.api.Answer(w, r)
+		return socket.Later(func() { s.api.Answer(w, r) }) // it may be a log that goes on
 	case isStream:
 		return s.streams.Answer(w, r)
 	case r.URL.Path == "/events":

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/leat-dev/leat"
+	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
 )
 
@@ -63,20 +64,34 @@ func (s *Server) operation(r *http.Request) (op Operation, ok bool) {
 	return op, true
 }
 
-// serveTraced is the rest of ServeHTTP where there is a tracer.
-func (s *Server) serveTraced(w http.ResponseWriter, r *http.Request) {
-	if op, ok := s.operation(r); ok {
-		ctx, end := s.o.Tracer.Begin(r.Context(), op)
-		ctx, span := surface.WithSpan(ctx, func(span *surface.Span) { end(Outcome{span.Code, span.Reason}) })
-		defer span.HandlerEnds()
-		r = r.WithContext(ctx)
+// beginTraced is the rest of begin where there is a tracer.
+func (s *Server) beginTraced(w http.ResponseWriter, r *http.Request) (rest socket.Rest) {
+	op, ok := s.operation(r)
+	if !ok {
+		return s.admit(w, r)
 	}
-	if !s.guard.Admit(w, r) {
-		return
+	ctx, end := s.o.Tracer.Begin(r.Context(), op)
+	ctx, span := surface.WithSpan(ctx, func(span *surface.Span) { end(Outcome{span.Code, span.Reason}) })
+	defer func() {
+		if rest == nil { // also if there was a panic
+			span.HandlerEnds()
+		}
+	}()
+	if rest = s.admit(w, r.WithContext(ctx)); rest != nil {
+		rest = tracedRest{rest, span}
 	}
-	if rest := s.serve(w, r); rest != nil {
-		rest.Run()
-	}
+	return rest
+}
+
+// A tracedRest is the rest of an answer that a tracer follows.
+type tracedRest struct {
+	socket.Rest
+	span *surface.Span
+}
+
+func (t tracedRest) Run() {
+	defer t.span.HandlerEnds()
+	t.Rest.Run()
 }
 
 // trace begins an operation that is a call.

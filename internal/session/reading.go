@@ -238,7 +238,7 @@ func (h *Host) open(w http.ResponseWriter, r *http.Request, rd *Reading, waker l
 //
 // What Stream returns is to be run: that is the answer, and closes the reader. It is nil
 // if the request is answered, or its connection was given to a loop.
-func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) *socket.Serving {
+func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, header func(http.Header)) socket.Rest {
 	if h.o.Loops != nil && rd.isLong() && surface.CanTakeOver(r) && h.giveAway(w, r, rd, header) {
 		return nil
 	}
@@ -265,6 +265,7 @@ func (h *Host) Stream(w http.ResponseWriter, r *http.Request, rd *Reading, heade
 		Bell:      bell,
 		Head:      h.opening(rd),
 		Heartbeat: rd.Heartbeat,
+		Aside:     surface.IsShared(r),
 		Done:      ses.ending(w, rd.Tail, rd.Broken),
 	})
 }

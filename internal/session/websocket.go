@@ -11,7 +11,7 @@ import (
 
 // Socket is Stream for a reader that asks for a WebSocket. One that has seen the end of
 // all it asks for is told so by the way in which the connection is closed.
-func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) *socket.Serving {
+func (h *Host) Socket(w http.ResponseWriter, r *http.Request, rd *Reading) socket.Rest {
 	bell := socket.NewBell()
 	ses, err := h.join(r.Context(), rd, bell)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 				s.add(long)
 				reason := make(chan Reason, 1)
 				go func() { // ends with Serve
-					reason <- w.Serve(ctx, Conn{Output: l, Source: s, Bell: s.bell, Head: []byte("<head>"), Heartbeat: 15 * time.Second})
+					reason <- w.Serve(ctx, conn(ctx, s, s.bell, l))
 				}()
 				synctest.Wait()
 				test.do(w, s, cancel)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-dev/leat/internal/frame"
@@ -160,6 +161,10 @@ type Conn struct {
 	Head      []byte        // sent first
 	Heartbeat time.Duration // the longest silence
 
+	// Aside says that looks are made by other goroutines than the one that runs the
+	// Serving, whose stack does not grow by them.
+	Aside bool
+
 	// Done is told why it ended; no reason if serving it panicked. nil: nobody is.
 	Done func(Reason)
 }
@@ -177,14 +182,17 @@ func (w *Writer) Begin(ctx context.Context, c Conn) *Serving {
 	return &Serving{writer: w, ctx: ctx, Conn: c}
 }
 
-// A Serving is a connection being served. A goroutine keeps the stack that it needed
-// until then for as long as it waits in Run, which may be for hours: so whoever has
-// begun an answer returns its Serving, and the outermost of them runs it.
+// A Serving is a connection being served, and the Rest of its answer.
 type Serving struct {
 	writer *Writer
 	ctx    context.Context // that of the request, whose state this is
 	Conn
 	reason Reason
+
+	// While looks are made aside.
+	state   atomic.Int32
+	hurried uint8 // looks in a row that came soon
+	panic   any   // of a look
 
 	// Times are those since the Writer began.
 	lastWrite time.Duration
@@ -199,7 +207,9 @@ type Serving struct {
 // one thing: a frame more on the way, or a select, and its stack has twice the size.
 func (s *Serving) Run() {
 	defer s.end()
-	s.reason = s.start()
+	if s.Aside {
+		s.await()
+	}
 	for s.reason == "" {
 		if s.reason = s.look(); s.reason == "" {
 			<-s.Bell.rung
@@ -207,7 +217,8 @@ func (s *Serving) Run() {
 	}
 }
 
-// start has the bell rung when anything happens, and sends the head.
+// start has the bell rung when anything happens, and sends the head. It is the beginning
+// of the first look.
 func (s *Serving) start() Reason {
 	w := s.writer
 	s.rings = w.now() + s.Heartbeat
@@ -223,8 +234,10 @@ func (s *Serving) start() Reason {
 
 // end ends Run, also if it panics.
 func (s *Serving) end() {
-	s.silence.Stop()
-	s.leaving()
+	if s.silence != nil {
+		s.silence.Stop()
+		s.leaving()
+	}
 	w := s.writer
 	w.mu.Lock()
 	delete(w.serving, s)
@@ -241,6 +254,11 @@ func (s *Serving) end() {
 
 // look does what is to be done.
 func (s *Serving) look() Reason {
+	if s.silence == nil {
+		if reason := s.start(); reason != "" {
+			return reason
+		}
+	}
 	if s.ctx.Err() != nil {
 		return ReasonGone
 	}

@@ -185,18 +185,30 @@ const wide = 1 << 30
 func serve(ctx context.Context, w *Writer, s *script, l *line) (end func() Reason) {
 	reason := make(chan Reason, 1)
 	go func() {
-		reason <- w.Serve(ctx, Conn{Output: l, Source: s, Bell: s.bell, Head: []byte("<head>"), Heartbeat: 15 * time.Second})
+		reason <- w.Serve(ctx, conn(ctx, s, s.bell, l))
 	}()
 	return func() Reason { return <-reason }
 }
 
-// bubble runs a test with fake time; the connection ends with it.
+// conn is the connection of a test, which says in ctx who looks.
+func conn(ctx context.Context, s Source, bell Bell, l *line) Conn {
+	return Conn{Output: l, Source: s, Bell: bell, Head: []byte("<head>"), Heartbeat: 15 * time.Second, Aside: ctx.Value(aside{}) != nil}
+}
+
+type aside struct{}
+
+// bubble runs a test with fake time, in the two ways in which a connection can be looked
+// after; it ends with the test.
 func bubble(t *testing.T, test func(t *testing.T, ctx context.Context)) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		test(t, ctx)
-	})
+	for name, who := range map[string]any{"in place": nil, "aside": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.WithValue(t.Context(), aside{}, who))
+				defer cancel()
+				test(t, ctx)
+			})
+		})
+	}
 }
 
 func TestHeadIsSentAtOnce(t *testing.T) {
@@ -299,8 +311,8 @@ func TestReasons(t *testing.T) {
 		{"the server stops", func(w *Writer, _ *script, _ *line, _ func()) { w.Shutdown(time.Second) }, ReasonShutdown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(t.Context())
+			bubble(t, func(t *testing.T, ctx context.Context) {
+				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
 				w, s, l := NewWriter(Options{}), newScript(), newLine(500)
 				end := serve(ctx, w, s, l)

@@ -32,6 +32,10 @@ func CanTakeOver(r *http.Request) bool {
 	return ok && r.Method == http.MethodGet && r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.TLS == nil && r.Body == http.NoBody
 }
 
+// IsShared reports whether the connection of a request is one that many have at a time,
+// as HTTP/2 does: then the goroutine of the request is all that its answer has of its own.
+func IsShared(r *http.Request) bool { return r.ProtoMajor >= 2 }
+
 // TakeOver takes the connection of a request for which CanTakeOver. It returns a
 // descriptor, the caller's own, and the head of the answer, which has the fields of
 // w, says that the body comes in chunks unless they tell its length, and that the

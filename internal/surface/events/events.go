@@ -44,7 +44,7 @@ type Surface struct {
 func New(o Options) *Surface { return &Surface{o, o.Host} }
 
 // Answer answers a request, but for the rest, which is to be run, if there is one.
-func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving {
+func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) socket.Rest {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		return s.subscribe(w, r)

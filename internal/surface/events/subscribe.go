@@ -9,7 +9,7 @@ import (
 )
 
 // subscribe answers GET /events.
-func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serving {
+func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) socket.Rest {
 	w.Header().Add("Vary", "Accept")
 	sub, err := s.parseSubscription(r)
 	switch {
@@ -33,11 +33,10 @@ func (s *Surface) subscribe(w http.ResponseWriter, r *http.Request) *socket.Serv
 	case sub.socket:
 		return s.host.Socket(w, r, reading)
 	case sub.polls:
-		s.host.Poll(w, r, reading, sub.wait)
+		return socket.Later(func() { s.host.Poll(w, r, reading, sub.wait) })
 	default:
 		return s.host.Stream(w, r, reading, sub.header)
 	}
-	return nil
 }
 
 // header sets the fields of the answer.

@@ -13,6 +13,7 @@ import (
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/upload"
 	"github.com/leat-dev/leat/store"
 )
 
@@ -103,25 +104,37 @@ type durable struct {
 }
 
 // readDurable answers GET in one of these forms.
-func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q surface.Query, name string) (rest *socket.Serving, err error) {
+func (s *Surface) readDurable(w http.ResponseWriter, r *http.Request, q surface.Query, name string, in *upload.Body) (rest socket.Rest, err error) {
 	d := &durable{Surface: s, w: w, r: r}
 	if d.durableAsk, err = parseDurable(r, q); err != nil {
 		return nil, err
 	}
+	if d.live != livePoll {
+		return d.answer(name)
+	}
+	return socket.Later(func() {
+		if _, err := d.answer(name); err != nil {
+			s.refuse(w, r, in, err)
+		}
+	}), nil
+}
+
+// answer looks the stream up and answers, but for the rest.
+func (d *durable) answer(name string) (rest socket.Rest, err error) {
 	for before := (journal.Meta{}); ; {
-		if d.meta, err = s.o.Journal.Stat(r.Context(), name, true); err != nil {
+		if d.meta, err = d.o.Journal.Stat(d.r.Context(), name, true); err != nil {
 			return nil, err
 		}
 		if d.now && d.live == "" {
 			d.answerNow()
 			return nil, nil
 		}
-		if s.o.Host.Full() {
+		if d.o.Host.Full() {
 			contentType := ""
 			if d.live == liveEvents {
 				contentType = surface.EventStream
 			}
-			s.o.Host.TurnAway(w, r, contentType, session.ErrFull())
+			d.o.Host.TurnAway(d.w, d.r, contentType, session.ErrFull())
 			return nil, nil
 		}
 		if err = d.begin(); err == nil {
@@ -379,7 +392,7 @@ func nextCursor(had string, now time.Time, step uint64) uint64 {
 }
 
 // sendEvents sends the stream as events until it ends.
-func (d *durable) sendEvents() (*socket.Serving, error) {
+func (d *durable) sendEvents() (socket.Rest, error) {
 	rd, m := &d.reading, d.meta
 	if rd.Loss != store.LossNone || !d.fromStart() {
 		if err := d.o.Host.RefuseGap(d.r.Context(), rd); err != nil {

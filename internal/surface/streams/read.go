@@ -11,16 +11,17 @@ import (
 	"github.com/leat-dev/leat/internal/session"
 	"github.com/leat-dev/leat/internal/socket"
 	"github.com/leat-dev/leat/internal/surface"
+	"github.com/leat-dev/leat/internal/upload"
 )
 
 // read answers GET and HEAD.
-func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string) (*socket.Serving, error) {
+func (s *Surface) read(w http.ResponseWriter, r *http.Request, name string, in *upload.Body) (socket.Rest, error) {
 	q, err := surface.ParseQuery(r)
 	if err != nil {
 		return nil, err
 	}
 	if isDurable(q) && r.Method == http.MethodGet {
-		return s.readDurable(w, r, q, name)
+		return s.readDurable(w, r, q, name, in)
 	}
 	follow, err := surface.ParseFlag(q, "follow")
 	if err != nil {
@@ -111,7 +112,7 @@ func (s *Surface) TurnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 // readLive sends the records of a stream as events or lines, from the beginning if
 // nothing else is asked for, until it ends.
-func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q surface.Query, name string, f render.Form, contentType string, m journal.Meta, gone error) (*socket.Serving, error) {
+func (s *Surface) readLive(w http.ResponseWriter, r *http.Request, q surface.Query, name string, f render.Form, contentType string, m journal.Meta, gone error) (socket.Rest, error) {
 	ask, err := session.ParseAsk(r, q, s.o.Heartbeat)
 	if err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ type content struct {
 
 // readContent sends the bytes of a stream: all there are, those of a range, or on
 // and on.
-func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) (*socket.Serving, error) {
+func (s *Surface) readContent(w http.ResponseWriter, r *http.Request, m journal.Meta, follow bool) (socket.Rest, error) {
 	if m.Kind == leat.KindJSON && follow {
 		return nil, surface.InvalidParameter("follow", "1", "A JSON array has no end to wait for; ask for as=ndjson or as=sse.")
 	}
@@ -300,7 +301,7 @@ func (c *content) fields(h http.Header) {
 // send answers with content. One that has no bytes needs no reader, and a request
 // with HEAD neither. A stream that broke off must not look complete: there is no
 // length, and its last byte is followed by no end.
-func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (rest *socket.Serving, err error) {
+func (s *Surface) send(w http.ResponseWriter, r *http.Request, c *content) (rest socket.Rest, err error) {
 	rd := &c.reading
 	switch {
 	case r.Method == http.MethodHead:

@@ -83,22 +83,27 @@ var crossOrigin = []string{"cross-origin"} // never changed
 const methods = "DELETE, GET, HEAD, OPTIONS, POST, PUT"
 
 // Answer answers a request, but for the rest, which is to be run, if there is one.
-func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) *socket.Serving {
+func (s *Surface) Answer(w http.ResponseWriter, r *http.Request) socket.Rest {
 	w.Header()["Cross-Origin-Resource-Policy"] = crossOrigin // X-Content-Type-Options is the guard's
 	in := upload.NewBody(w, r, s.o.BodyTimeout)
 	rest, err := s.answer(w, r, in)
 	if err != nil {
-		in.Leave()
-		code := surface.WriteError(w, r, s.o.Logger, err)
-		if r.Method == http.MethodPost || r.Method == http.MethodPut {
-			s.o.Refused.Add(string(code))
-		}
+		s.refuse(w, r, in, err)
 	}
 	return rest
 }
 
+// refuse answers a request with an error.
+func (s *Surface) refuse(w http.ResponseWriter, r *http.Request, in *upload.Body, err error) {
+	in.Leave()
+	code := surface.WriteError(w, r, s.o.Logger, err)
+	if r.Method == http.MethodPost || r.Method == http.MethodPut {
+		s.o.Refused.Add(string(code))
+	}
+}
+
 // answer answers a request but for the rest, or returns why it cannot be done.
-func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body) (*socket.Serving, error) {
+func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body) (socket.Rest, error) {
 	var handle func(http.ResponseWriter, *http.Request, string, *upload.Body) error
 	switch r.Method {
 	case http.MethodGet, http.MethodHead: // read
@@ -129,7 +134,7 @@ func (s *Surface) answer(w http.ResponseWriter, r *http.Request, in *upload.Body
 		return nil, err
 	}
 	if handle == nil {
-		return s.read(w, r, name)
+		return s.read(w, r, name, in)
 	}
 	return nil, handle(w, r, name, in)
 }
