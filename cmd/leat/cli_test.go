@@ -15,7 +15,7 @@ import (
 func command(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	status = run(args, &streams{strings.NewReader(stdin), &out, &err})
+	status = run(args, &streams{in: strings.NewReader(stdin), out: &out, err: &err})
 	return status, out.String(), err.String()
 }
 

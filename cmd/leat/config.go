@@ -31,7 +31,7 @@ type configCheckCmd struct {
 func (c *configCheckCmd) Run(std *streams) error {
 	var other cli
 	other.Serve.settings.noEnv = true
-	parser, err := newParser(&other, &streams{std.in, io.Discard, io.Discard})
+	parser, err := newParser(&other, &streams{in: std.in, out: io.Discard, err: io.Discard})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func configured(t *testing.T, args ...string) string {
 	t.Helper()
 	var c cli
 	var out bytes.Buffer
-	std := &streams{strings.NewReader(""), &out, io.Discard}
+	std := &streams{in: strings.NewReader(""), out: &out, err: io.Discard}
 	parser, err := newParser(&c, std)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestOddConfigs(t *testing.T) {
 			t.Fatal(err)
 		}
 		var c cli
-		parser, err := newParser(&c, &streams{strings.NewReader(""), io.Discard, io.Discard})
+		parser, err := newParser(&c, &streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
 		if err != nil {
 			t.Fatal(err)
 		}

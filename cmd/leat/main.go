@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -68,6 +69,10 @@ func (c *cli) client() *client.Client { return &client.Client{URL: c.Server} }
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+
+	// restart is called by serve before it has begun anything, and may do so. nil: this
+	// process is not only the command's.
+	restart func(slack time.Duration)
 }
 
 // note tells the user something that is not data. It is made printable, since
@@ -78,7 +83,7 @@ func (s *streams) note(format string, args ...any) {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(os.Args[1:], &streams{os.Stdin, os.Stdout, os.Stderr, giveSlack}))
 }
 
 // run executes a command line and returns the exit status.
@@ -96,6 +101,9 @@ func run(args []string, std *streams) int {
 		std.note("%v", err)
 		std.note("run `leat --help`, or `leat COMMAND --help`")
 		return exitUsage
+	}
+	if command.Command() == "serve" && std.restart != nil {
+		std.restart(c.Serve.TimerSlack)
 	}
 	ctx, stop := untilSignal()
 	defer stop()

@@ -55,6 +55,8 @@ type serveCmd struct {
 	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" group:"Publishers"`
 	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms" group:"Publishers"`
 
+	TimerSlack time.Duration `help:"How much later than it asks for Linux may wake this process, which saves much of the work of waiting for a disk. 0 leaves it to the system; so does a slack that somebody has given it, such as TimerSlackNSec= of systemd." default:"1ms" group:"Basics"`
+
 	Drain time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s" group:"Stopping"`
 
 	LongPollTimeout time.Duration `help:"How long a long poll of the Durable Streams protocol waits. Below 0: not at all." default:"30s" group:"Durable Streams protocol"`
