@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -256,6 +257,27 @@ func TestDurableGap(t *testing.T) {
 		gone("made anew", at[0], "replaced", zeroOffset)
 		s.fetch("GET", "/streams/a?offset=-1", "").wantChunk(t, "anew", 200, "anew", next, "u")
 		gone("another store's", "0000000000000001_0000000000000005", "foreign", zeroOffset)
+	})
+}
+
+// An offset may be one at which the stream had nothing yet: whoever has lost something
+// goes on at the beginning of an epoch. What comes first is no other stream's.
+func TestDurableOffsetBeforeAllContent(t *testing.T) {
+	overProtocols(t, server.Options{}, func(t *testing.T, s *service) {
+		s.make("a", "text/plain", "")
+		at := s.make("b", "text/plain", "elsewhere").header.Get("Stream-Next-Offset")
+		polled := make(chan fetched, 1)
+		go func() { polled <- s.fetch("GET", "/streams/a?live=long-poll&offset="+at, "") }() // ends with what is added
+		until(t, s.srv, "it is polled", func(m server.Metrics) bool {
+			return slices.ContainsFunc(m.Readers, func(r server.Readers) bool { return r.Format == "durable-poll" && r.Count == 1 })
+		})
+		events := s.durable("a", "offset="+at)
+		events.control()
+		next := s.add("a", "text/plain", "first").header.Get("Stream-Next-Offset")
+		(<-polled).wantChunk(t, "it was waited for", 200, "first", next, "u")
+		if ev := events.next(); ev.Type != "data" || string(ev.Data) != "first" {
+			t.Errorf("the events are %+v", ev)
+		}
 	})
 }
 

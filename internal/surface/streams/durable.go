@@ -178,7 +178,7 @@ func (d *durable) begin() (err error) {
 			return err
 		}
 	default:
-		rd.Within = true
+		rd.Within = d.meta.Last.Seq > 0
 		rd.Asked = d.offset.String()
 		rd.Start, rd.Loss = d.o.Host.ResumeAt(d.offset, lineage)
 	}
