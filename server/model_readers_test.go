@@ -424,6 +424,13 @@ func (x *listener) readLines(s *segment, body io.Reader) error {
 		}
 		env := new(envelope)
 		if err := json.Unmarshal([]byte(line), env); err != nil {
+			// This client takes a message for whole whose connection broke between two
+			// of its fragments, and hears of it next.
+			if _, isSocket := body.(*socket); isSocket {
+				if _, broken := in.Peek(1); broken != nil {
+					return broken
+				}
+			}
 			x.w.t.Errorf("the line %q: %v", line, err)
 		}
 		x.told(s, itemOf(env))
