@@ -394,6 +394,7 @@ func (c *client) post(target string) string {
 // closed waits until the server has closed the connection, and reports whether it has.
 func (c *client) closed() {
 	c.t.Helper()
+	c.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if b, err := io.ReadAll(c.in); len(b) > 0 || err != nil {
 		c.t.Fatalf("the connection was not closed: %q, %v", b, err)
 	}
