@@ -36,7 +36,7 @@ fmt: ## rewrite the Go files with gofmt
 lint: ## the checks that run no test: gofmt, go vet, staticcheck, go mod tidy
 	@scripts/check format vet lint tidy
 
-fuzz: ## fuzz every target for FUZZ_TIME (3s)
+fuzz: ## fuzz every target for FUZZ_TIME (2s)
 	@scripts/check fuzz
 
 mutants: ## break each guarantee on purpose and expect its test to fail

@@ -20,7 +20,7 @@ import (
 
 // patience is when a test that still waits has failed. It is far beyond what
 // any step takes: a lost wake-up is found by waiting for it in vain.
-const patience = 30 * time.Second
+const patience = 15 * time.Second
 
 // soak says that the campaigns are to have their full size.
 func soak() bool { return os.Getenv("LEAT_SOAK") == "1" }
