@@ -322,7 +322,7 @@ var table = []Mutant{
 		Why:     "a reader looks and waits under one lock",
 		File:    "internal/live/reader.go",
 		Old:     "\t\t\t\tfd.wait(&fd.atEnd, r)\n",
-		New:     "\t\t\t\tfd.mu.Unlock()\n\t\t\t\tfd.mu.Lock()\n\t\t\t\tfd.wait(&fd.atEnd, r)\n",
+		New:     "\t\t\t\tfd.mu.Unlock()\n\t\t\t\tfor range 2000 { // so that it is met\n\t\t\t\t\tr.live.head.Load()\n\t\t\t\t}\n\t\t\t\tfd.mu.Lock()\n\t\t\t\tfd.wait(&fd.atEnd, r)\n",
 		Package: "./internal/live",
 		Run:     "^TestRaceAppendAgainstRead$/^mem$",
 	},
