@@ -49,7 +49,7 @@ type conn struct {
 
 func newConn(cs *Conns, hs *http.Server, nc net.Conn, like *http.Request) *conn {
 	return &conn{
-		cs: cs, hs: hs, nc: nc.(*net.TCPConn), remote: like.RemoteAddr, like: like, idle: hs.IdleTimeout,
+		cs: cs, hs: hs, nc: nc.(*net.TCPConn), remote: nc.RemoteAddr().String(), like: like, idle: hs.IdleTimeout,
 		buf: make([]byte, firstBuffer), answer: answer{header: make(http.Header)},
 	}
 }
@@ -94,8 +94,8 @@ func (c *conn) next() (*request, error) {
 	if c.begin == c.end {
 		c.begin, c.end = 0, 0
 	}
-	for searched := 0; ; {
-		c.skipLineEnds()
+	for searched, skipped := 0, 0; ; {
+		skipped += c.skipLineEnds(mostLineEnds - skipped)
 		b := c.buf[c.begin:c.end]
 		if i := bytes.Index(b[searched:], headEnd); i >= 0 {
 			return c.take(searched + i + len(headEnd))
@@ -109,11 +109,12 @@ func (c *conn) next() (*request, error) {
 
 // skipLineEnds skips what some clients send behind a body: "a server that is expecting to
 // receive and parse a request-line SHOULD ignore at least one empty line (CRLF) received
-// prior to the request-line" (RFC 9112, section 2.2).
-func (c *conn) skipLineEnds() {
-	for n := 0; n < mostLineEnds && c.begin < c.end && (c.buf[c.begin] == '\r' || c.buf[c.begin] == '\n'); n++ {
+// prior to the request-line" (RFC 9112, section 2.2). It returns how many bytes that was.
+func (c *conn) skipLineEnds(most int) (n int) {
+	for ; n < most && c.begin < c.end && (c.buf[c.begin] == '\r' || c.buf[c.begin] == '\n'); n++ {
 		c.begin++
 	}
+	return n
 }
 
 // take returns the request whose head has n bytes, once its body has come.

@@ -86,7 +86,7 @@ func lengthIn(tail []byte) (from, to int, ok bool) {
 		at += len(line)
 	}
 	_, digits := number(tail[from:to])
-	return from, to, hosts == 1 && lengths == 1 && digits && to > from
+	return from, to, hosts == 1 && lengths == 1 && digits
 }
 
 // number returns the number that b is, if it has up to six digits, and is written as

@@ -331,6 +331,7 @@ func TestDevious(t *testing.T) {
 			"\r\n" + head, "\n\n\n\n\n" + head, " " + head,
 		} {
 			checkConversation(t, alone, ours, head+"abc"+head+"abc", head+"abc", evil+"abc", head+"abc"+head+"abc")
+			checkConversation(t, alone, ours, head+"abc"+head+"abc"+evil[:1], evil[1:]+"abc"+head+"abc")
 			checkConversation(t, alone, ours, head+"abc"+head+"abc"+evil+"abc", head+"abc"+head+"abc")
 		}
 	}
@@ -398,6 +399,16 @@ func (c *client) closed() {
 	if b, err := io.ReadAll(c.in); len(b) > 0 || err != nil {
 		c.t.Fatalf("the connection was not closed: %q, %v", b, err)
 	}
+}
+
+// takenOver returns a client whose connection is taken over, the only one of a site.
+func takenOver(t testing.TB, s *site) *client {
+	t.Helper()
+	c := dial(t, s)
+	c.post("/e?a")
+	c.post("/e?a")
+	s.settled(t, 1)
+	return c
 }
 
 // settled waits until so many connections are taken over.
@@ -505,6 +516,26 @@ func TestStripPrefix(t *testing.T) {
 	s.settled(t, 1)
 }
 
+// What a middleware has made of the address of one request is not that of the next.
+func TestRemoteAddr(t *testing.T) {
+	seen := make(chan string, 3)
+	s := newSite(t, echo, true, func(hs *http.Server) {
+		h := hs.Handler
+		hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seen <- r.RemoteAddr
+			r.RemoteAddr = "192.0.2.1:1"
+			h.ServeHTTP(w, r)
+		})
+	})
+	c := takenOver(t, s)
+	c.post("/e?a")
+	for range 3 {
+		if got, want := <-seen, c.nc.LocalAddr().String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // "What panics ends its connection and no other, as in net/http."
 func TestPanic(t *testing.T) {
 	s := newSite(t, echo, true)
@@ -526,10 +557,7 @@ func TestPanic(t *testing.T) {
 // A request whose rest does not come is net/http's to wait for, and to refuse.
 func TestSlow(t *testing.T) {
 	s := newSite(t, echo, true)
-	c := dial(t, s)
-	c.post("/e?a")
-	c.post("/e?a")
-	s.settled(t, 1)
+	c := takenOver(t, s)
 	whole := post("/e?a", "", "body")
 	c.send(whole[:len(whole)-2])
 	s.settled(t, 0)
@@ -542,10 +570,7 @@ func TestSlow(t *testing.T) {
 // The http.Server's IdleTimeout counts, from the end of the last answer on.
 func TestIdleTimeout(t *testing.T) {
 	s := newSite(t, echo, true, func(hs *http.Server) { hs.IdleTimeout = time.Second })
-	c := dial(t, s)
-	c.post("/e?a")
-	c.post("/e?a")
-	s.settled(t, 1)
+	c := takenOver(t, s)
 	for range 5 {
 		time.Sleep(250 * time.Millisecond)
 		c.post("/e?a")
@@ -590,10 +615,7 @@ func TestStop(t *testing.T) {
 // What was given back when there is no http.Server to take it is closed.
 func TestGivenBackTooLate(t *testing.T) {
 	s := newSite(t, echo, true)
-	c := dial(t, s)
-	c.post("/e?a")
-	c.post("/e?a")
-	s.settled(t, 1)
+	c := takenOver(t, s)
 	s.hs.Close()
 	c.send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	c.closed()
