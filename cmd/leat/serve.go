@@ -26,6 +26,7 @@ type serveCmd struct {
 	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
 	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
 	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
+	TimerSlack time.Duration `help:"How much later than it asks for Linux may wake this process, which saves much of the work of waiting for a disk. 0 leaves it to the system; so does a slack that somebody has given it, such as TimerSlackNSec= of systemd." default:"1ms" group:"Basics"`
 
 	Config      string `help:"File in YAML that has the names of these flags as keys." placeholder:"FILE" group:"Basics"`
 	PrintConfig bool   `help:"Print what is in force, as such a file, with where each value is from, and end." group:"Basics"`
@@ -54,8 +55,6 @@ type serveCmd struct {
 	MaxProducers   int           `help:"Most producers that a stream remembers. 0: no limit." default:"100000" group:"Publishers"`
 	MaxWaiting     byteSize      `help:"Most that may wait to be stored: above, publishes are refused with 429. 0: no bound." default:"64MiB" group:"Publishers"`
 	SyncPause      time.Duration `help:"How long a record may wait for others to share a sync of the disk with, while several publishers send at their own pace. 0: not at all." default:"1ms" group:"Publishers"`
-
-	TimerSlack time.Duration `help:"How much later than it asks for Linux may wake this process, which saves much of the work of waiting for a disk. 0 leaves it to the system; so does a slack that somebody has given it, such as TimerSlackNSec= of systemd." default:"1ms" group:"Basics"`
 
 	Drain time.Duration `help:"Time over which readers are asked to come back when the server stops." default:"5s" group:"Stopping"`
 
