@@ -22,10 +22,10 @@ type serveCmd struct {
 	settings settings      `kong:"-"`
 	refused  *atomic.Int64 `kong:"-"` // connections, for want of descriptors
 
-	Listen     string `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
-	Store      string `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
-	Data       string `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
-	Durability string `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
+	Listen     string        `help:"Address and port. Port 0 is any free one, and :8080 is all addresses." default:"127.0.0.1:8080" group:"Basics"`
+	Store      string        `help:"Where records are kept: pebble (on disk) or memory." enum:"pebble,memory" default:"pebble" group:"Basics"`
+	Data       string        `help:"Directory of the pebble store. It is made if it does not exist." default:"./leat-data" group:"Basics"`
+	Durability string        `help:"What an answered record survives with the pebble store: disk (a power cut) or os (the end of this process only, but publishing is faster)." enum:"disk,os" default:"disk" group:"Basics"`
 	TimerSlack time.Duration `help:"How much later than it asks for Linux may wake this process, which saves much of the work of waiting for a disk. 0 leaves it to the system; so does a slack that somebody has given it, such as TimerSlackNSec= of systemd." default:"1ms" group:"Basics"`
 
 	Config      string `help:"File in YAML that has the names of these flags as keys." placeholder:"FILE" group:"Basics"`
