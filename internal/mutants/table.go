@@ -516,6 +516,15 @@ var table = []Mutant{
 		Run:     "^TestLoopWakeUps$",
 	},
 	{
+		Name:    "event-of-another",
+		Why:     "an event of epoll does nothing to a connection that has got the descriptor since",
+		File:    "internal/socket/loops_linux.go",
+		Old:     "case c == nil || c.number != e.Pad:",
+		New:     "case c == nil:",
+		Package: "./internal/socket",
+		Run:     "^TestLoopEventOfAnother$",
+	},
+	{
 		Name:    "byte-of-chunk-twice",
 		Why:     "a connection that takes part of a chunk is sent the rest, each byte once",
 		File:    "internal/socket/pump.go",

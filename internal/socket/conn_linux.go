@@ -13,7 +13,8 @@ type LoopConn struct {
 
 	// Set by Start, which comes before the loop looks at them.
 	heartbeat time.Duration
-	fd        int // -1 from its end on
+	fd        int32 // -1 from its end on
+	number    int32 // of the admissions of its loop. Owned by the loop
 
 	started atomic.Bool
 	queued  atomic.Bool // in the loop's ready list
@@ -32,11 +33,11 @@ type LoopConn struct {
 
 // Start begins to serve a connection. It must be called once.
 func (c *LoopConn) Start(t Taken) {
-	c.fd, c.heartbeat = t.FD, t.Heartbeat
+	c.fd, c.heartbeat = int32(t.FD), t.Heartbeat
 	c.pump.source, c.pump.plain = t.Source, t.Plain
 	c.pump.begin(t.Head, t.Block)
 	if !c.loop.start(c) {
-		_ = unix.Close(c.fd)
+		_ = unix.Close(t.FD)
 		t.Source.Done(ReasonShutdown)
 	}
 }

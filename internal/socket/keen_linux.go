@@ -14,7 +14,7 @@ const (
 
 // holdUnsent sets how much the system holds that was not sent yet.
 func (c *LoopConn) holdUnsent(bytes int) {
-	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
+	_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 }
 
 // tookTurn notes that there was room for all of a turn.

@@ -110,9 +110,10 @@ type loop struct {
 	woken    chan struct{} // of capacity 1: ends a sleep
 
 	// Owned by run.
-	alarm   *time.Timer   // ends a sleep
-	due     time.Duration // when it does, since began; 0: it does not
-	conns   map[int32]*LoopConn
+	alarm   *time.Timer         // ends a sleep
+	due     time.Duration       // when it does, since began; 0: it does not
+	conns   map[int32]*LoopConn // by descriptor
+	number  int32               // of the last that was admitted
 	wheel   wheel
 	scratch scratch
 	writes  writes
@@ -300,14 +301,15 @@ func (l *loop) takeReady(ready []*LoopConn) (_ []*LoopConn, closed, stopping boo
 	return ready, l.closed, l.stopping
 }
 
-// notice takes an event of epoll.
+// notice takes an event of epoll. It may be about a connection that was dropped after the
+// watch had got it, and whose descriptor another has since: the number tells them apart.
 func (l *loop) notice(e unix.EpollEvent) {
 	c := l.conns[e.Fd]
 	switch {
-	case c == nil:
+	case c == nil || c.number != e.Pad:
 	case e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		why := ReasonGone
-		if c.waits && timedOut(c.fd) {
+		if c.waits && timedOut(int(c.fd)) {
 			why = ReasonStalled // the system was the first to notice
 		}
 		l.drop(c, why)
@@ -330,7 +332,7 @@ func (l *loop) serve(c *LoopConn) {
 	if !c.admitted && !l.admit(c) {
 		return
 	}
-	l.writes.fd = c.fd
+	l.writes.fd = int(c.fd)
 	state, err := c.pump.run(&l.writes, &l.scratch)
 	if c.pump.moved {
 		c.pump.moved = false
@@ -384,13 +386,15 @@ func (l *loop) admit(c *LoopConn) bool {
 	c.admitted = true
 	c.lastWrite = l.now
 	c.pump.parting = l.bye
-	l.conns[int32(c.fd)] = c
+	l.number++
+	c.number = l.number
+	l.conns[c.fd] = c
 	l.wheel.add(c, l.now+c.heartbeat)
 	c.holdUnsent(writeSize)
 	// Edge-triggered: EPOLLOUT comes after a write that found no room, and need
 	// not be asked for each time.
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{
-		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.fd),
+	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, int(c.fd), &unix.EpollEvent{
+		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.number,
 	})
 	if err != nil {
 		l.drop(c, ReasonBroken)
@@ -443,7 +447,7 @@ func (l *loop) look(c *LoopConn) {
 // acknowledged something since this was last looked at. That is what counts: there is
 // room again only after it has taken tens of kilobytes.
 func (l *loop) seeProgress(c *LoopConn) {
-	n, err := unacked(c.fd)
+	n, err := unacked(int(c.fd))
 	if err == nil && (c.unacked == 0 || n < c.unacked) {
 		c.lastWrite = l.now
 	}
@@ -473,17 +477,17 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 	case l.bye && c.pump.parting:
 		why = ReasonShutdown
 	}
-	delete(l.conns, int32(c.fd))
+	delete(l.conns, c.fd)
 	l.wheel.remove(c)
 	if c.admitted {
 		// Closing does it too, but only once no process that was forked
 		// meanwhile has the connection.
-		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 	}
 	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown || why == ReasonSlow {
-		discard(c.fd) // what was written arrives
+		discard(int(c.fd)) // what was written arrives
 	}
-	_ = unix.Close(c.fd)
+	_ = unix.Close(int(c.fd))
 	c.fd = -1
 	source := c.pump.source.(Ender) // as Start was given it
 	c.pump = pump{}

@@ -89,6 +89,11 @@ func (p *peer) start(src Source, heartbeat time.Duration) {
 	p.t.Helper()
 	var fd int
 	fd, p.client = dial(p.t)
+	p.take(fd, src, heartbeat)
+}
+
+// take serves a Source over a descriptor.
+func (p *peer) take(fd int, src Source, heartbeat time.Duration) {
 	p.conn.Start(Taken{
 		FD: fd, Source: ending{src, func(r Reason) { p.ended <- r }, p.late},
 		Head: []byte(wireHead), Block: []byte("<head>"), Heartbeat: heartbeat,
@@ -258,7 +263,7 @@ func TestLoopSeesProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := &LoopConn{loop: l, fd: fd, waits: true}
+	c := &LoopConn{loop: l, fd: int32(fd), waits: true}
 	look := func(now time.Duration) time.Duration {
 		l.now = now
 		l.seeProgress(c)
@@ -562,6 +567,48 @@ func TestLoopReusesDescriptors(t *testing.T) {
 	<-ls.Shutdown(0) // a connection is counted until its Done has returned
 	if n := ls.Len(); n != 0 {
 		t.Errorf("%d connections are left", n)
+	}
+}
+
+// An event that was fetched before a connection was dropped does nothing to the one that
+// has its descriptor since.
+func TestLoopEventOfAnother(t *testing.T) {
+	l, err := newLoop(LoopOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls := &Loops{loops: []*loop{l}} // which does not run: this is its goroutine
+	old := prepare(t, ls)
+	old.start(old.script, time.Hour)
+	l.serve(old.conn)
+	fd := int(old.conn.fd)
+	old.client.Close()
+	events := make([]unix.EpollEvent, 1)
+	for events[0].Events&unix.EPOLLRDHUP == 0 { // there is room, is told first
+		if n, err := unix.EpollWait(l.epoll, events, 10_000); n != 1 && err != unix.EINTR {
+			t.Fatalf("%d events, %v", n, err)
+		}
+	}
+	l.drop(old.conn, ReasonEnded)
+
+	another := prepare(t, ls)
+	var own int
+	own, another.client = dial(t)
+	if own != fd {
+		if err := unix.Dup3(own, fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(own)
+	}
+	another.take(fd, another.script, time.Hour)
+	l.serve(another.conn)
+	l.notice(events[0])
+	another.script.add("one")
+	l.serve(another.conn)
+	another.expect(wireHead + chunk("<head>") + chunk("one"))
+	l.end()
+	if r := another.reason(); r != ReasonShutdown {
+		t.Errorf("ended with %v", r)
 	}
 }
 
