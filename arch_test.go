@@ -35,6 +35,7 @@ var layers = [][]string{
 	{"leat/store/*", "leat/client"},
 	{"leat/internal/tally"},
 	{"leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire", "leat/internal/repeat", "leat/clients/js"},
+	{"leat/internal/epoll"},
 	{"leat"},
 }
 
@@ -85,7 +86,8 @@ var forbidden = []rule{
 		"socket moves bytes from (feed, position) to a connection and sees no record and no format"},
 	{"leat/internal/wire", []string{"leat/**", "net/http", "net/http/**"},
 		"a wire has bytes, and nothing that they mean"},
-	{"leat/internal/repeat", []string{"leat", "leat/**"},
+	{"leat/internal/epoll", []string{"leat", "leat/**"}, "a descriptor has events, whatever it is of"},
+	{"leat/internal/repeat", []string{"leat", "leat/store", "leat/sse", "leat/internal/frame", "leat/internal/wire"},
 		"a connection whose requests repeat is a matter of HTTP, whatever they ask for"},
 	{"leat", []string{"C"}, "the binary is static, built without cgo"},
 	{"leat/**", []string{"C"}, "the binary is static, built without cgo"},
@@ -101,7 +103,9 @@ var thirdParty = []rule{
 	{"leat/cmd/leat", []string{"github.com/alecthomas/kong"}, "flags are the command's business"},
 	{"leat/cmd/leat", []string{"go.yaml.in/yaml/v4"}, "and so is the file that has them"},
 	{"leat/internal/surface", []string{"github.com/coder/websocket"}, "an upgrade is a matter of HTTP; behind it there are lines"},
-	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "epoll is the writer's business; nobody else speaks to the system"},
+	{"leat/internal/epoll", []string{"golang.org/x/sys/unix"}, "it speaks to the system"},
+	{"leat/internal/socket", []string{"golang.org/x/sys/unix"}, "so does who writes to connections"},
+	{"leat/internal/repeat", []string{"golang.org/x/sys/unix"}, "and who reads from publishers"},
 }
 
 // testModules may be imported by any test. Stages are tested over the durable

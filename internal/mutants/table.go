@@ -1030,7 +1030,7 @@ var table = []Mutant{
 	{
 		Name:    "loop-waits-in-the-system",
 		Why:     "a loop that sleeps, and what watches for it, hold no thread",
-		File:    "internal/socket/watch_linux.go",
+		File:    "internal/epoll/watch_linux.go",
 		Old:     "events, 0); err",
 		New:     "events, -1); err",
 		Package: "./internal/socket",

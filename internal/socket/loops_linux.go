@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/leat-dev/leat/internal/epoll"
 )
 
 // Loops write to connections that were taken over from an HTTP server, many with
@@ -41,7 +43,7 @@ func NewLoops(o LoopOptions) (*Loops, error) {
 		ls.loops = append(ls.loops, l)
 		// Owned by ls: Close ends and joins them.
 		ls.running.Go(l.run)
-		ls.running.Go(l.watch.run)
+		ls.running.Go(l.watch.Run)
 	}
 	return ls, nil
 }
@@ -100,8 +102,7 @@ func (ls *Loops) Close() {
 // A loop is one goroutine and its connections.
 type loop struct {
 	// Static after construction.
-	epoll    int // the descriptor
-	watch    *watch
+	watch    *epoll.Watch
 	stall    time.Duration
 	panicked func(any, []byte)
 	began    time.Time
@@ -130,16 +131,12 @@ type loop struct {
 }
 
 func newLoop(o LoopOptions) (*loop, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	w, err := newWatch(epoll)
+	w, err := epoll.NewWatch()
 	if err != nil {
 		return nil, err
 	}
 	l := &loop{
-		epoll: epoll, watch: w, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
+		watch: w, stall: o.StallTimeout, panicked: o.Panicked, began: time.Now(),
 		woken: make(chan struct{}, 1), alarm: time.NewTimer(time.Hour),
 		conns: make(map[int32]*LoopConn), scratch: newScratch(),
 	}
@@ -212,7 +209,7 @@ func (l *loop) run() {
 			for _, e := range events {
 				l.notice(e)
 			}
-			l.watch.taken <- struct{}{}
+			l.watch.Taken <- struct{}{}
 		}
 		var closed, stopping bool
 		ready, closed, stopping = l.takeReady(ready)
@@ -253,7 +250,7 @@ func (l *loop) tellLeft() {
 func (l *loop) sleep() []unix.EpollEvent {
 	if l.busy() {
 		select {
-		case events := <-l.watch.events:
+		case events := <-l.watch.Events:
 			return events
 		default:
 			return nil
@@ -268,7 +265,7 @@ func (l *loop) sleep() []unix.EpollEvent {
 	}
 	select {
 	case <-l.woken:
-	case events := <-l.watch.events:
+	case events := <-l.watch.Events:
 		return events
 	case <-l.alarm.C:
 		l.due = 0
@@ -391,11 +388,8 @@ func (l *loop) admit(c *LoopConn) bool {
 	l.conns[c.fd] = c
 	l.wheel.add(c, l.now+c.heartbeat)
 	c.holdUnsent(writeSize)
-	// Edge-triggered: EPOLLOUT comes after a write that found no room, and need
-	// not be asked for each time.
-	err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, int(c.fd), &unix.EpollEvent{
-		Events: unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.number,
-	})
+	// EPOLLOUT comes after a write that found no room, and need not be asked for each time.
+	err := l.watch.Add(c.fd, c.number, unix.EPOLLOUT|unix.EPOLLRDHUP)
 	if err != nil {
 		l.drop(c, ReasonBroken)
 	}
@@ -480,9 +474,7 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 	delete(l.conns, c.fd)
 	l.wheel.remove(c)
 	if c.admitted {
-		// Closing does it too, but only once no process that was forked
-		// meanwhile has the connection.
-		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil)
+		l.watch.Remove(c.fd)
 	}
 	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown || why == ReasonSlow {
 		discard(int(c.fd)) // what was written arrives
@@ -506,5 +498,5 @@ func (l *loop) end() {
 	l.mu.Unlock()
 	l.tellLeft()
 	l.alarm.Stop()
-	l.watch.close()
+	l.watch.Close()
 }

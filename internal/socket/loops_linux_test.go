@@ -583,11 +583,11 @@ func TestLoopEventOfAnother(t *testing.T) {
 	l.serve(old.conn)
 	fd := int(old.conn.fd)
 	old.client.Close()
-	events := make([]unix.EpollEvent, 1)
-	for events[0].Events&unix.EPOLLRDHUP == 0 { // there is room, is told first
-		if n, err := unix.EpollWait(l.epoll, events, 10_000); n != 1 && err != unix.EINTR {
-			t.Fatalf("%d events, %v", n, err)
-		}
+	var event unix.EpollEvent
+	go l.watch.Run()                        // ends with l
+	for event.Events&unix.EPOLLRDHUP == 0 { // there is room, is told first
+		event = (<-l.watch.Events)[0]
+		l.watch.Taken <- struct{}{}
 	}
 	l.drop(old.conn, ReasonEnded)
 
@@ -602,7 +602,7 @@ func TestLoopEventOfAnother(t *testing.T) {
 	}
 	another.take(fd, another.script, time.Hour)
 	l.serve(another.conn)
-	l.notice(events[0])
+	l.notice(event)
 	another.script.add("one")
 	l.serve(another.conn)
 	another.expect(wireHead + chunk("<head>") + chunk("one"))
@@ -693,7 +693,7 @@ func TestSleepingLoopHoldsNoThread(t *testing.T) {
 		}
 		return false
 	}
-	for !asleep("socket.(*loop).run(", "[select") || !asleep("socket.(*watch).run(", "[IO wait") {
+	for !asleep("socket.(*loop).run(", "[select") || !asleep("epoll.(*Watch).Run(", "[IO wait") {
 		runtime.Gosched()
 	}
 }
