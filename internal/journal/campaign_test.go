@@ -130,7 +130,13 @@ func (c *campaign) call(caller int, r *rand.Rand, as []Append) error {
 		go cancel() // ends at once
 	}
 	begun := c.clock.Now()
-	done, err := c.journal(r.IntN(100)).Append(ctx, as...)
+	var done []Appended
+	var err error
+	if j := c.journal(r.IntN(100)); len(as) == 1 {
+		done, err = appendOne(ctx, j, r.IntN(2) == 0, as[0])
+	} else {
+		done, err = j.Append(ctx, as...)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, call{caller, begun, as, done, err})
@@ -151,7 +157,7 @@ func (c *campaign) run(callers, calls int) {
 	for left.Load() > 0 {
 		c.start(r.IntN(len(c.journals)), r)
 		for n := c.count() + callers*calls/10; c.count() < n && left.Load() > 0; {
-			c.journal(0).Append(context.Background(), text("pace", "x"))
+			appendOne(context.Background(), c.journal(0), r.IntN(2) == 0, text("pace", "x"))
 		}
 	}
 	wg.Wait()

@@ -55,6 +55,7 @@ type forest struct {
 	c        *clock
 	st       *hooked
 	r        *rand.Rand
+	posts    *rand.Rand // decides what is appended by Post
 	journals []*Journal
 	options  Options
 	trees    map[string]*tree
@@ -67,6 +68,7 @@ var errPower = errors.New("power")
 
 func newForest(t *testing.T, st store.Store, c *clock, journals int, seed uint64, done map[string]int) *forest {
 	f := &forest{t: t, c: c, r: rand.New(rand.NewPCG(seed, 7)), trees: map[string]*tree{}, commits: -1, done: done, journals: make([]*Journal, journals)}
+	f.posts = rand.New(rand.NewPCG(seed, 8))
 	f.options = Options{Now: c.Now, Sweep: -1, Tombstone: -1}
 	if f.r.IntN(3) == 0 {
 		f.options.Memory = -1
@@ -134,7 +136,13 @@ func (f *forest) append(name string) {
 	if f.r.IntN(10) == 0 {
 		w.End = leat.EndComplete
 	}
-	_, err := j.Write(context.Background(), w)
+	var err error
+	if len(data) == 1 && w.End == "" && f.posts.IntN(2) == 0 {
+		f.done["post"]++
+		_, err = post(context.Background(), j, Append{Stream: name, Existing: true, Data: []byte(data[0])})
+	} else {
+		_, err = j.Write(context.Background(), w)
+	}
 	switch {
 	case s == nil:
 		f.want("append", err, leat.CodeNotFound)
@@ -439,7 +447,7 @@ func TestForkModel(t *testing.T) {
 			})
 		}
 		for _, what := range []string{"create ", "create exists", "append ", "append gone", "append not_found", "append ended", "fork ", "fork again ", "fork exists",
-			"fork not_found", "fork ended", "fork invalid_parameter", "delete ", "delete gone", "delete not_found", "trimmed", "freed"} {
+			"fork not_found", "fork ended", "fork invalid_parameter", "delete ", "delete gone", "delete not_found", "trimmed", "freed", "post"} {
 			if done[what] == 0 {
 				t.Errorf("%s: %q has never happened: %v", d.name, what, done)
 			}

@@ -32,7 +32,9 @@ type submission struct {
 	pin     *pinning      // a change of the pins
 	again   bool          // it has met a conflict before
 	records []leat.Record // without Offset, Time and Pos
-	done    chan struct{} // one of Journal.dones: the loop sends once
+	done    chan struct{} // one of Journal.dones: the loop sends once, if there is no then
+	then    func()        // is called in place of that, with mu held
+	cost    int64         // what it counts while it waits, set by enqueue
 
 	// Set by the loop before it sends to done. If it is not stored it must be
 	// prepared again. The results are those of the first records. If they are
@@ -154,35 +156,24 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 	sub.done = j.dones.Get().(chan struct{})
 	by := j.publisherOf(ctx)
 	defer j.pause.answers(by)
-	j.mu.Lock()
-	if j.closed {
-		j.mu.Unlock()
-		return errClosed
-	}
-	cost := int64(sub.size() + len(sub.records)*recordBytes)
-	n := j.queued.Add(cost)
-	if n > cost && n > j.maxWaiting && !sub.raw {
-		j.queued.Add(-cost)
-		j.mu.Unlock()
-		return errOverloaded
+	if err := j.enqueue(sub, by); err != nil {
+		return err
 	}
 	if sub.producer != nil {
-		sub.producer.joins(sub, j.now())
 		defer j.leaves(sub.producer)
 	}
-	sub.stream.queue = append(sub.stream.queue, sub)
-	j.wait(sub.stream)
-	j.hurry = j.hurry || sub.again
-	// Of much the sync is a small part, and when much waits others are refused.
-	j.pause.arrives(by, !sub.again && cost < maxPaused && n < j.maxWaiting/2)
-	j.mu.Unlock()
-
-	defer j.queued.Add(-cost)
+	defer j.queued.Add(-sub.cost)
 	select {
 	case <-sub.done:
 		j.dones.Put(sub.done)
 		return sub.err
 	case <-ctx.Done():
+	}
+	if context.Cause(ctx) == errClosed {
+		// Close ends what a Post reads, not what is being committed for it: the loop
+		// answers all before it ends.
+		<-sub.done
+		return sub.err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -196,6 +187,32 @@ func (j *Journal) submit(ctx context.Context, sub *submission) error {
 		sub.stream.queue = slices.Delete(sub.stream.queue, i, i+1)
 	}
 	return ctx.Err()
+}
+
+// enqueue hands a submission to the loop, which answers it unless there is an error.
+// Its cost is then in queued, for the caller to take out behind the answer; its records are
+// the loop's.
+func (j *Journal) enqueue(sub *submission, by *publisher) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return errClosed
+	}
+	sub.cost = int64(sub.size() + len(sub.records)*recordBytes)
+	n := j.queued.Add(sub.cost)
+	if n > sub.cost && n > j.maxWaiting && !sub.raw {
+		j.queued.Add(-sub.cost)
+		return errOverloaded
+	}
+	if sub.producer != nil {
+		sub.producer.joins(sub, j.now())
+	}
+	sub.stream.queue = append(sub.stream.queue, sub)
+	j.wait(sub.stream)
+	j.hurry = j.hurry || sub.again
+	// Of much the sync is a small part, and when much waits others are refused.
+	j.pause.arrives(by, !sub.again && sub.cost < maxPaused && n < j.maxWaiting/2)
+	return nil
 }
 
 // errOverloaded is for what would wait beside too much.
@@ -270,6 +287,10 @@ func (j *Journal) failWaiting() {
 // answer ends a submission. mu is held.
 func (sub *submission) answer(err error) {
 	sub.err = err
+	if sub.then != nil {
+		sub.then()
+		return
+	}
 	sub.done <- struct{}{} // there is room: it is the only one
 }
 

@@ -224,6 +224,12 @@ func TestGroupBytes(t *testing.T) {
 // A duplicate needs no room, and is answered though what stands behind it, of
 // the same caller or another, has to wait for the next group.
 func TestGroupFullOfDuplicates(t *testing.T) {
+	for _, byPost := range []bool{false, true} {
+		groupFullOfDuplicates(t, byPost)
+	}
+}
+
+func groupFullOfDuplicates(t *testing.T, byPost bool) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
 		j, g := openGated(t, st, Options{Now: c.Now, MaxWaiting: -1, MaxRecord: -1})
 		ctx := context.Background()
@@ -236,7 +242,12 @@ func TestGroupFullOfDuplicates(t *testing.T) {
 		busy := appendAll(ctx, j, []Append{text("busy", "x")})
 		<-g.began
 		queue := func(stream string, n int, as ...Append) chan answer {
-			answers := appendAll(ctx, j, as)
+			var answers chan answer
+			if byPost && len(as) == 1 {
+				answers = postAll(ctx, j, as...)
+			} else {
+				answers = appendAll(ctx, j, as)
+			}
 			waitQueued(t, j, stream, n)
 			return answers
 		}
@@ -308,7 +319,7 @@ func TestConflicts(t *testing.T) {
 				wg.Go(func() {
 					for i := range n {
 						a := keyed("a", fmt.Sprint(w, k, i), fmt.Sprintf("%d/%d %03d", w, k, i))
-						if _, err := j.Append(context.Background(), a); err != nil {
+						if _, err := appendOne(context.Background(), j, i%2 == 0, a); err != nil {
 							t.Error(err)
 						}
 					}

@@ -143,29 +143,37 @@ func TestKeysOfAnotherWriter(t *testing.T) {
 // them; one that was trimmed did not.
 func TestKeysOfRemoved(t *testing.T) {
 	eachAlone(t, func(t *testing.T, st store.Store, c *clock) {
-		j := open(t, st, Options{Now: c.Now})
-		ctx := context.Background()
-		first := must(t, j, keyed("a", "k", "1"), text("a", "2"))
-		if err := st.Trim(ctx, "a", first[1].Offset.Seq); err != nil {
-			t.Fatal(err)
+		for name, byPost := range map[string]bool{"a": false, "b": true} {
+			j, other := open(t, st, Options{Now: c.Now}), open(t, st, Options{Now: c.Now})
+			ctx := context.Background()
+			one := func(a Append) Appended {
+				done, err := appendOne(ctx, j, byPost, a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return done[0]
+			}
+			first := must(t, j, keyed(name, "k", "1"), text(name, "2"))
+			if err := st.Trim(ctx, name, first[1].Offset.Seq); err != nil {
+				t.Fatal(err)
+			}
+			wantDuplicate(t, one(keyed(name, "k", "x")), first[0])
+			if err := storetest.Drop(ctx, st, name); err != nil {
+				t.Fatal(err)
+			}
+			if one(keyed(name, "k", "3")).Duplicate {
+				t.Error("the duplicate of a record whose stream is gone")
+			}
+			// And the same with a stream that is there again.
+			if err := storetest.Drop(ctx, st, name); err != nil {
+				t.Fatal(err)
+			}
+			must(t, other, Append{Stream: name, ContentType: "image/png"})
+			if one(Append{Stream: name, Key: "k", Data: []byte("4")}).Duplicate {
+				t.Error("the duplicate of a record of an earlier stream of that name")
+			}
+			wantContents(t, st, name, "", "4")
 		}
-		wantDuplicate(t, must(t, j, keyed("a", "k", "x"))[0], first[0])
-		if err := storetest.Drop(ctx, st, "a"); err != nil {
-			t.Fatal(err)
-		}
-		if must(t, j, keyed("a", "k", "3"))[0].Duplicate {
-			t.Error("the duplicate of a record whose stream is gone")
-		}
-		// And the same with a stream that is there again.
-		other := open(t, st, Options{Now: c.Now})
-		if err := storetest.Drop(ctx, st, "a"); err != nil {
-			t.Fatal(err)
-		}
-		must(t, other, Append{Stream: "a", ContentType: "image/png"})
-		if done := must(t, j, Append{Stream: "a", Key: "k", Data: []byte("4")}); done[0].Duplicate {
-			t.Error("the duplicate of a record of an earlier stream of that name")
-		}
-		wantContents(t, st, "a", "", "4")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +124,43 @@ func refused(t testing.TB, j *Journal, code leat.Code, as ...Append) []Appended 
 	done, err := j.Append(context.Background(), as...)
 	wantCode(t, err, code)
 	return done
+}
+
+// post appends a record by Post, and waits for what is told.
+func post(ctx context.Context, j *Journal, a Append) ([]Appended, error) {
+	var told atomic.Int64
+	answers := make(chan answer, 1)
+	j.Post(ctx, a, func(done []Appended, err error) {
+		if told.Add(1) > 1 {
+			panic("told twice")
+		}
+		answers <- answer{done: done, err: err}
+	})
+	got := <-answers
+	return got.done, got.err
+}
+
+// appendOne appends a record by Append or by Post, which are to answer alike.
+func appendOne(ctx context.Context, j *Journal, byPost bool, a Append) ([]Appended, error) {
+	if byPost {
+		return post(ctx, j, a)
+	}
+	return j.Append(ctx, a)
+}
+
+// wantRest checks that nothing is held of streams that nobody uses, and nothing counted.
+func wantRest(t testing.TB, j *Journal) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for name, s := range j.streams {
+		if s.users != 0 || len(s.queue) != 0 {
+			t.Errorf("%s is held by %d, and %d wait", name, s.users, len(s.queue))
+		}
+	}
+	if n := j.queued.Load(); n != 0 {
+		t.Errorf("%d bytes wait of nothing", n)
+	}
 }
 
 func wantCode(t testing.TB, err error, code leat.Code) {

@@ -64,6 +64,7 @@ type model struct {
 	st       store.Store
 	c        *clock
 	r        *rand.Rand
+	posts    *rand.Rand // decides what is appended by Post; nil: nothing is
 	options  Options
 	journals []*Journal
 	streams  map[string]*lifetime
@@ -307,7 +308,11 @@ func (m *model) append(name string) {
 			break
 		}
 	}
-	done, err := m.journal().Append(context.Background(), a)
+	byPost := m.posts != nil && m.posts.IntN(2) == 0
+	if byPost {
+		m.done["post"]++
+	}
+	done, err := appendOne(context.Background(), m.journal(), byPost, a)
 	switch {
 	case l == nil && a.Existing:
 		m.want("append", err, leat.CodeNotFound)
@@ -493,6 +498,7 @@ func (m *model) run(steps int) {
 	}
 	defer func() {
 		for _, j := range m.journals {
+			wantRest(m.t, j)
 			j.Close()
 		}
 	}()
@@ -538,11 +544,11 @@ func TestModel(t *testing.T) {
 			d.run(t, func(t *testing.T, st store.Store, c *clock) {
 				seed := first + uint64(round)
 				t.Logf("seed %d", seed)
-				modelRun(t, st, c, d.rivals, seed, steps, done)
+				modelRun(t, st, c, d.rivals, seed, steps, true, done)
 			})
 		}
 		for _, what := range []string{"create ", "create again ", "create exists", "append ", "append ended", "append not_found", "append invalid_body",
-			"write ", "write again ", "write sequence_gap", "write stale_epoch", "write ended", "write not_found", "delete ", "delete not_found", "stat ", "stat not_found", "duplicate", "expired", "trimmed", "dropped"} {
+			"write ", "write again ", "write sequence_gap", "write stale_epoch", "write ended", "write not_found", "delete ", "delete not_found", "stat ", "stat not_found", "duplicate", "expired", "trimmed", "dropped", "post"} {
 			if done[what] == 0 {
 				t.Errorf("%s: %q has never happened: %v", d.name, what, done)
 			}
@@ -550,7 +556,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-func modelRun(t *testing.T, st store.Store, c *clock, rivals bool, seed uint64, steps int, done map[string]int) {
+func modelRun(t *testing.T, st store.Store, c *clock, rivals bool, seed uint64, steps int, posts bool, done map[string]int) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	m := &model{
 		t: t, st: st, c: c, r: r, journals: make([]*Journal, 1), streams: map[string]*lifetime{}, done: done,
@@ -558,6 +564,9 @@ func modelRun(t *testing.T, st store.Store, c *clock, rivals bool, seed uint64, 
 			Now: c.Now, Sweep: -1, KeyWindow: modelWindow, Tombstone: time.Duration(r.IntN(3)-1) * 30 * time.Second,
 			Topics: Retention{Age: 32 * time.Second},
 		},
+	}
+	if posts {
+		m.posts = rand.New(rand.NewPCG(seed, 2)) // all else is the same without them
 	}
 	if rivals {
 		m.journals = make([]*Journal, 2)
@@ -574,7 +583,7 @@ func FuzzModel(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, which uint8) {
 		d := drivers[int(which)%3]
 		d.run(t, func(t *testing.T, st store.Store, c *clock) {
-			modelRun(t, st, c, d.rivals, seed, 200, map[string]int{})
+			modelRun(t, st, c, d.rivals, seed, 200, true, map[string]int{})
 		})
 	})
 }
@@ -585,7 +594,7 @@ func TestModelFound(t *testing.T) {
 	for _, d := range drivers {
 		if d.name == "foreign" {
 			d.run(t, func(t *testing.T, st store.Store, c *clock) {
-				modelRun(t, st, c, d.rivals, 10542772471840807397, 3000, map[string]int{})
+				modelRun(t, st, c, d.rivals, 10542772471840807397, 3000, false, map[string]int{})
 			})
 		}
 	}

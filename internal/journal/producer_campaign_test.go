@@ -140,7 +140,7 @@ func TestProducerCampaign(t *testing.T) {
 			for over := false; !over; {
 				c.start(r.IntN(len(c.journals)), r)
 				for range 20 {
-					_, _ = c.journal(0).Append(context.Background(), text("pace", "x")) // it may fail too
+					_, _ = appendOne(context.Background(), c.journal(0), r.IntN(2) == 0, text("pace", "x")) // it may fail too
 				}
 				select {
 				case <-done:

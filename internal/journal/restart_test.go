@@ -22,7 +22,7 @@ func TestPowerCut(t *testing.T) {
 	j := New(st, Options{Now: c.Now})
 
 	publish := func(j *Journal, caller, i int) (Appended, error) {
-		done, err := j.Append(context.Background(),
+		done, err := appendOne(context.Background(), j, i%2 == 0,
 			keyed(fmt.Sprint("s", caller%2), fmt.Sprint(caller, "/", i), fmt.Sprint(caller, " ", i)))
 		if err != nil {
 			return Appended{}, err

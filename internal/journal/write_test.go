@@ -590,7 +590,7 @@ func TestEndsOnce(t *testing.T) {
 						var err error
 						switch {
 						case caller < 4:
-							_, err = j.Append(ctx, keyed(name, data[0], data[0]))
+							_, err = appendOne(ctx, j, i%2 == 0, keyed(name, data[0], data[0]))
 							data = data[:1]
 						case i == 3:
 							w.End = leat.EndError
@@ -659,7 +659,7 @@ func TestDeleteAgainstAppend(t *testing.T) {
 						continue
 					}
 					data := fmt.Sprintf("%d.%d", caller, i)
-					done, err := j.Append(ctx, text("a", data))
+					done, err := appendOne(ctx, j, i%2 == 0, text("a", data))
 					if err != nil && leat.CodeOf(err) != leat.CodeConflict {
 						t.Error(err)
 					}
