@@ -82,6 +82,10 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Through returns the handler that gets all but the page's own requests, as they are and
+// at once.
+func (p *page) Through() http.Handler { return p.next }
+
 // serve serves a file of the page. It reports whether one was asked for.
 func (p *page) serve(w http.ResponseWriter, r *http.Request) bool {
 	a, ok := assets[r.URL.Path]

@@ -67,8 +67,9 @@ type Options struct {
 	Drain time.Duration
 
 	// Loops is the number of goroutines that serve the readers whose
-	// connections are taken over from the http.Server: see ConnContext. 0: one
-	// for every two processors. Negative: none are taken over.
+	// connections are taken over from the http.Server, and of those that serve
+	// publishers: see ConnContext. 0: one of each for every two processors.
+	// Negative: none are taken over.
 	Loops int
 
 	// MaxRecord is the largest payload of a record, in bytes. 0: 1 MiB.

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/leat-dev/leat/server"
+	"github.com/leat-dev/leat/store"
 )
 
 // A caller speaks HTTP over one connection.
@@ -118,5 +120,86 @@ func TestShutdownAnswersPublishers(t *testing.T) {
 	}
 	if b, err := io.ReadAll(c.in); len(b) > 0 || err != nil {
 		t.Errorf("the connection was not closed: %q, %v", b, err)
+	}
+}
+
+// A holding store commits nothing before it is let go.
+type holding struct {
+	store.Store
+	began, free chan struct{}
+}
+
+func (h *holding) Commit(ctx context.Context, txs []store.Tx) ([]store.Result, error) {
+	select {
+	case <-h.began:
+		<-h.free
+	default:
+	}
+	return h.Store.Commit(ctx, txs)
+}
+
+// "Requests to publish that are under way are finished": also those whose answer no
+// goroutine waits for.
+func TestShutdownWaitsForTheStore(t *testing.T) {
+	st := &holding{memory(t), make(chan struct{}), make(chan struct{})}
+	s := start(t, server.Options{Store: st}, protocols["HTTP/1.1"])
+	first, second := call(t, s), call(t, s)
+	for range 3 {
+		first.publish("/events?topic=a", "x")
+		second.publish("/events?topic=b", "x")
+	}
+	until(t, s.srv, "the publishers are taken over", func(m server.Metrics) bool { return m.Publishers == 2 })
+	close(st.began)
+	waiting := int64(0)
+	for _, c := range []*caller{first, second} { // the second waits for the commit of the first
+		fmt.Fprint(c.nc, "POST /events?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\nx")
+		until(t, s.srv, "the record waits for the store", func(m server.Metrics) bool { return m.Waiting > waiting })
+		waiting = s.srv.Metrics().Waiting
+	}
+	down := make(chan error, 1)
+	go func() { down <- s.srv.Shutdown(t.Context()) }() // ends below
+	for limit := time.Now().Add(10 * time.Second); s.srv.Ready() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the server does not stop")
+		}
+	}
+	select {
+	case err := <-down:
+		t.Fatalf("it has stopped before the record was stored: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(st.free)
+	for _, c := range []*caller{first, second} {
+		resp, err := http.ReadResponse(c.in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != 200 || !resp.Close {
+			t.Errorf("answered with %s, Connection: close %v", resp.Status, resp.Close)
+		}
+	}
+	if err := <-down; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// Behind a handler that may wait, publishers are served all the same.
+func TestPublisherBehindMiddleware(t *testing.T) {
+	calls := new(atomic.Int64)
+	s := start(t, server.Options{Store: memory(t)}, protocols["HTTP/1.1"], func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			time.Sleep(time.Millisecond)
+			h.ServeHTTP(w, r)
+		})
+	})
+	c := call(t, s)
+	for i := range 10 {
+		if status, got := c.publish(fmt.Sprintf("/events?topic=t/%d", i), "text"); status != 200 || got["topic"] != fmt.Sprint("t/", i) {
+			t.Errorf("publish %d: %d %v", i, status, got)
+		}
+	}
+	if m := s.srv.Metrics(); m.Publishers != 1 || calls.Load() != 10 {
+		t.Errorf("%d publishers are taken over, and the middleware was called %d times", m.Publishers, calls.Load())
 	}
 }

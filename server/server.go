@@ -79,7 +79,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("server: Options.Store is nil; open one with store/pebblestore or store/memstore")
 	}
 	o.setDefaults()
-	s := &Server{o: o, repeats: repeat.New(), stopped: make(chan struct{}), idle: make(chan struct{})}
+	s := &Server{o: o, stopped: make(chan struct{}), idle: make(chan struct{})}
 	guard, err := surface.NewGuard(o.Logger, surface.GuardOptions{CORSOrigins: o.CORSOrigins, Hosts: o.AllowHosts, Neighbours: o.Lab})
 	if err != nil {
 		return nil, err
@@ -93,6 +93,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.repeats = repeat.New(o.Loops, s.isPrompt)
 	s.journal = journal.New(o.Store, jo)
 	s.cache = render.NewCache(o.TailMemory)
 	s.live = live.New(o.Store, s.cache, live.Options{Slow: slow, Logger: o.Logger})
@@ -160,9 +161,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// isPrompt reports whether a handler is this server's own, perhaps behind one that passes
+// publishes through, and answers a publish without waiting.
+func (s *Server) isPrompt(h http.Handler, r *http.Request) bool {
+	if t, ok := h.(interface{ Through() http.Handler }); ok {
+		h = t.Through()
+	}
+	return h == http.Handler(s) && s.o.Tracer == nil && events.IsPrompt(r)
+}
+
 // answer is ServeHTTP for one request, wherever it came from.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	defer s.requestDone()
+	defer repeat.WhenAnswered(w, s.requestDone)
 	if rest := s.begin(w, r); rest != nil {
 		rest.Run()
 	}
@@ -192,10 +202,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) socket.Rest {
 // http.ResponseWriter, or counts the connections of the http.Server; Options.Loops
 // switches it off.
 //
-// The connections of publishers are taken over too, on any system, while their requests
-// are all alike, but for query and body. For each of these the Handler of the http.Server
-// is called, so that it makes no difference to what stands before the server, with a
-// context that has the values of ctx and ends with the connection.
+// The connections of publishers are taken over too, while their requests are all alike,
+// but for query and body. For each of these the Handler of the http.Server is called, so
+// that it makes no difference to what stands before the server, with a context that has
+// the values of ctx and ends with the connection. If that Handler is the Server itself, a
+// publish of one record has no goroutine that waits for the store.
 //
 // It also has Linux give up a connection whose client has not acknowledged for
 // Options.StallTimeout what it was sent (TCP_USER_TIMEOUT): so a client that has
@@ -220,6 +231,9 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 		// thousands at once when thousands come, and what they leave behind, descriptors
 		// of goroutines and holes in the heap, is as much as their readers need.
 		runtime.Gosched()
+	}
+	if s.o.Loops < 0 {
+		return ctx
 	}
 	return s.repeats.WithConn(ctx, c)
 }

@@ -1,6 +1,8 @@
 package epoll
 
 import (
+	"errors"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -95,4 +97,19 @@ func (w *Watch) Run() {
 			return
 		}
 	}
+}
+
+// Duplicate returns a second descriptor of a connection, the caller's own.
+func Duplicate(c *net.TCPConn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := raw.Control(func(own uintptr) {
+		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(cerr, err); err != nil {
+		return -1, err
+	}
+	return fd, nil
 }

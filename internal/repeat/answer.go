@@ -17,12 +17,45 @@ type answer struct {
 
 	second int64  // that date is of
 	date   string // as in the field Date
+
+	// Of a desk.
+	conn   *conn
+	prompt bool   // the handler was called by the desk, and must not wait
+	late   bool   // it has put the answer off
+	write  func() // what is still to be written then; nil: nothing
+	broken bool   // the handler has panicked
+	over   func() // to be called when it is answered
 }
 
 func (a *answer) reset() {
 	clear(a.header)
-	a.status = 0
-	a.body = a.body[:0]
+	*a = answer{header: a.header, body: a.body[:0], out: a.out, second: a.second, date: a.date}
+}
+
+// PutOff has the answer to a request not end with its handler, so that this need not wait:
+// ok says whether that can be done, and is false where a handler may wait. Then finish is
+// to be called once, by any goroutine. It has write called, which writes to w and must not
+// wait either, and the answer sent. The body of the request cannot be read any more.
+func PutOff(w http.ResponseWriter) (finish func(write func()), ok bool) {
+	a, ok := w.(*answer)
+	if !ok || !a.prompt {
+		return nil, false
+	}
+	a.late = true
+	return func(write func()) {
+		a.write = write
+		a.conn.desk.finish(a)
+	}, true
+}
+
+// WhenAnswered calls f when the handler of w is done, and if it has put its answer off when
+// that is finished.
+func WhenAnswered(w http.ResponseWriter, f func()) {
+	if a, ok := w.(*answer); ok && a.late {
+		a.over = f
+		return
+	}
+	f()
 }
 
 // Header implements http.ResponseWriter.

@@ -18,8 +18,8 @@ type returns struct {
 // giveBack has the http.Server serve a connection from what it has sent and nobody has
 // taken yet.
 func (cs *Conns) giveBack(hs *http.Server, nc *net.TCPConn, first []byte) {
+	cs.givenBack.Add(1)
 	cs.mu.Lock()
-	cs.counts.GivenBack++
 	b := cs.returns[hs]
 	if b == nil && !cs.stopping {
 		b = &returns{conns: make(chan net.Conn), over: make(chan struct{}), addr: nc.LocalAddr()}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -16,240 +14,122 @@ import (
 
 const (
 	mostRequest  = 16 << 10    // of head and body; what is larger is given back
-	firstBuffer  = 4 << 10     // is enough for most
 	patience     = time.Second // for the rest of a request; then it is given back
 	leastRequest = 4           // who ends before has sent none, in net/http
 	mostLineEnds = 4           // before a request, as in net/http
-	deadlineStep = 8           // a deadline is moved when so much of it, as a share, has passed
 )
 
-// A conn is a connection that was taken over.
+// A conn is a connection that was taken over: what it has sent, and which requests these
+// are.
 type conn struct {
 	// Static after construction.
-	cs     *Conns
+	desk   *desk
 	hs     *http.Server
-	nc     *net.TCPConn
 	remote string
 	ctx    context.Context
 	cancel context.CancelFunc
 	idle   time.Duration // it may take for a request to begin; 0: for ever
 
-	// Owned by serve.
-	like       *http.Request // the last that hs has served; nil once there is a pattern
-	buf        []byte
-	begin, end int // what was read and is not taken
-	pattern    *pattern
-	answer     answer
-	idleSet    time.Time // when the deadline of idle was set, zero if it is not
-
-	mu       sync.Mutex
-	waiting  bool // for a request to begin
-	stopping bool
+	// Owned by the desk.
+	fd      int32         // -1 from its end on
+	number  int32         // of those of the desk
+	like    *http.Request // the last that hs has served; nil once there is a pattern
+	pattern *pattern
+	prompt  bool          // the handler does not wait
+	rest    []byte        // was read and is not taken, because it is not whole or has to wait
+	skipped int           // line ends before the next request
+	seen    int           // bytes of rest that its head does not end in
+	busy    bool          // a request is being answered
+	last    bool          // the connection ends behind it
+	more    bool          // there may be something to read
+	ending  bool          // it sends no more behind that
+	out     []byte        // of an answer, for which there was no room
+	since   time.Duration // when it began to wait for a request, or the one in rest began
 }
 
-func newConn(cs *Conns, hs *http.Server, nc net.Conn, like *http.Request) *conn {
-	return &conn{
-		cs: cs, hs: hs, nc: nc.(*net.TCPConn), remote: nc.RemoteAddr().String(), like: like, idle: hs.IdleTimeout,
-		buf: make([]byte, firstBuffer), answer: answer{header: make(http.Header)},
-	}
-}
-
-// put appends bytes that were read before.
-func (c *conn) put(b []byte) {
-	c.buf = append(c.buf[:c.end], b...)
-	c.end = len(c.buf)
-	c.buf = c.buf[:cap(c.buf)]
-}
-
-// serve answers requests until there are no more, or there is one that is not for us.
-func (c *conn) serve() {
-	defer c.cs.left(c)
-	for {
-		r, err := c.next()
-		switch {
-		case err == errOther:
-			_ = c.nc.SetReadDeadline(time.Time{})
-			c.cancel()
-			c.cs.giveBack(c.hs, c.nc, bytes.Clone(c.buf[c.begin:c.end]))
-			return
-		case err != nil || !c.handle(r):
-			c.close()
-			return
-		}
-	}
-}
-
-func (c *conn) close() {
-	c.cancel()
-	_ = c.nc.Close()
-}
-
-var errOther = errors.New("the request is not like those before")
+// The reasons for which there is no request.
+var (
+	errMore  = errors.New("the request is not whole")
+	errOther = errors.New("the request is not like those before")
+)
 
 var headEnd = []byte("\r\n\r\n")
 
-// next returns the next request, which is whole. The error is errOther if it is not for
-// us: then nothing of it is taken.
-func (c *conn) next() (*request, error) {
-	if c.begin == c.end {
-		c.begin, c.end = 0, 0
-	}
-	for searched, skipped := 0, 0; ; {
-		skipped += c.skipLineEnds(mostLineEnds - skipped)
-		b := c.buf[c.begin:c.end]
-		if i := bytes.Index(b[searched:], headEnd); i >= 0 {
-			return c.take(searched + i + len(headEnd))
+// next returns the request that b begins with, and how many bytes have been taken: without
+// a request those of line ends before it.
+func (c *conn) next(b []byte) (r *request, taken int, err error) {
+	taken = c.skipLineEnds(b)
+	b = b[taken:]
+	i := bytes.Index(b[min(c.seen, len(b)):], headEnd)
+	if i < 0 {
+		c.seen = max(0, len(b)-len(headEnd)+1)
+		if len(b) >= mostRequest {
+			return nil, taken, errOther
 		}
-		searched = max(0, len(b)-len(headEnd)+1)
-		if err := c.read(); err != nil {
-			return nil, err
-		}
+		return nil, taken, errMore
 	}
+	n := c.seen + i + len(headEnd)
+	head := b[:n]
+	if c.pattern == nil && !c.learn(head) {
+		return nil, taken, errOther
+	}
+	query, length, ok := c.pattern.match(head)
+	switch {
+	case !ok || n+length > mostRequest:
+		return nil, taken, errOther
+	case n+length > len(b):
+		c.seen = n - len(headEnd)
+		return nil, taken, errMore
+	}
+	c.skipped, c.seen = 0, 0
+	return c.pattern.request(query, b[n:n+length]), taken + n + length, nil
 }
 
 // skipLineEnds skips what some clients send behind a body: "a server that is expecting to
 // receive and parse a request-line SHOULD ignore at least one empty line (CRLF) received
 // prior to the request-line" (RFC 9112, section 2.2). It returns how many bytes that was.
-func (c *conn) skipLineEnds(most int) (n int) {
-	for ; n < most && c.begin < c.end && (c.buf[c.begin] == '\r' || c.buf[c.begin] == '\n'); n++ {
-		c.begin++
+func (c *conn) skipLineEnds(b []byte) (n int) {
+	for ; n < len(b) && c.skipped < mostLineEnds && (b[n] == '\r' || b[n] == '\n'); n++ {
+		c.skipped++
 	}
 	return n
 }
 
-// take returns the request whose head has n bytes, once its body has come.
-func (c *conn) take(n int) (*request, error) {
-	head := c.buf[c.begin : c.begin+n]
-	if c.pattern == nil {
-		p, ok := newPattern(head, c.like)
-		if !ok {
-			return nil, errOther
-		}
-		p.first = p.first.WithContext(c.ctx)
-		p.first.RemoteAddr = c.remote
-		c.pattern, c.like = p, nil
-	}
-	query, length, ok := c.pattern.match(head)
-	if !ok || n+length > mostRequest {
-		return nil, errOther
-	}
-	if c.end-c.begin < n+length {
-		query = bytes.Clone(query) // what is read moves it
-	}
-	for c.end-c.begin < n+length {
-		if err := c.read(); err != nil {
-			return nil, err
-		}
-	}
-	at := c.begin + n
-	c.begin = at + length
-	return c.pattern.request(query, c.buf[at:c.begin]), nil
-}
-
-// read reads what there is. For a request to begin it waits long, and else a moment.
-func (c *conn) read() error {
-	if err := c.makeRoom(); err != nil {
-		return err
-	}
-	waiting := c.begin == c.end
-	if !c.await(waiting) {
-		return errStopping
-	}
-	n, err := c.nc.Read(c.buf[c.end:])
-	c.end += n
-	switch {
-	case n > 0:
-		return nil
-	case !waiting && (errors.Is(err, os.ErrDeadlineExceeded) || c.end-c.begin >= leastRequest):
-		return errOther // net/http has rules for who is slow, or stops half-way
-	case err == nil:
-		return io.ErrNoProgress
-	}
-	return err
-}
-
-var errStopping = errors.New("the server is stopping")
-
-// makeRoom makes room for more of a request.
-func (c *conn) makeRoom() error {
-	switch {
-	case c.end < len(c.buf):
-	case c.begin > 0:
-		c.end = copy(c.buf, c.buf[c.begin:c.end])
-		c.begin = 0
-	case len(c.buf) >= mostRequest:
-		return errOther
-	default:
-		c.buf = append(c.buf, make([]byte, len(c.buf))...)
-	}
-	return nil
-}
-
-// await sets the deadline of a read. It reports whether one may begin.
-func (c *conn) await(begin bool) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting = begin; begin && c.stopping {
+// learn makes the pattern from the first head.
+func (c *conn) learn(head []byte) bool {
+	p, ok := newPattern(head, c.like)
+	if !ok {
 		return false
 	}
-	now := time.Now()
-	switch {
-	case !begin:
-		_ = c.nc.SetReadDeadline(now.Add(patience))
-		c.idleSet = time.Time{}
-	case c.idle > 0 && now.Sub(c.idleSet) > c.idle/deadlineStep:
-		_ = c.nc.SetReadDeadline(now.Add(c.idle))
-		c.idleSet = now
-	case c.idle == 0 && c.idleSet.IsZero():
-		_ = c.nc.SetReadDeadline(time.Time{})
-		c.idleSet = now
-	}
+	p.first = p.first.WithContext(c.ctx)
+	p.first.RemoteAddr = c.remote
+	c.pattern, c.like = p, nil
+	c.prompt = c.desk.cs.prompt(c.hs.Handler, p.first)
 	return true
-}
-
-// stop ends the connection if it waits for a request, and else behind the answer.
-func (c *conn) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopping = true
-	if c.waiting {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-// handle answers a request, and reports whether there may be another.
-func (c *conn) handle(r *request) bool {
-	c.answer.reset()
-	done := c.call(&r.Request)
-	_ = r.body.Close() // the next request takes its place
-	if !done {
-		return false
-	}
-	c.mu.Lock()
-	last := c.stopping || c.answer.closes()
-	c.mu.Unlock()
-	_, err := c.nc.Write(c.answer.bytes(time.Now(), last))
-	return err == nil && !last
 }
 
 // call calls the handler. It reports whether it has come to its end: what panics ends
 // its connection and no other, as in net/http.
-func (c *conn) call(r *http.Request) (done bool) {
+func (c *conn) call(a *answer, r *request) (done bool) {
 	defer func() {
-		if v := recover(); v != nil && v != http.ErrAbortHandler {
-			c.logf("http: panic serving %v: %v\n%s", c.remote, v, debug.Stack())
+		_ = r.body.Close() // the memory is another request's from here on
+		if v := recover(); v != nil {
+			c.panicked(v)
 		}
 	}()
-	c.hs.Handler.ServeHTTP(&c.answer, r)
+	c.hs.Handler.ServeHTTP(a, &r.Request)
 	return true
 }
 
-func (c *conn) logf(format string, args ...any) {
-	if c.hs.ErrorLog != nil {
-		c.hs.ErrorLog.Printf(format, args...)
-	} else {
-		log.Printf(format, args...)
+func (c *conn) panicked(v any) {
+	if v == http.ErrAbortHandler {
+		return
 	}
+	logf := log.Printf
+	if c.hs.ErrorLog != nil {
+		logf = c.hs.ErrorLog.Printf
+	}
+	logf("http: panic serving %v: %v\n%s", c.remote, v, debug.Stack())
 }
 
 // An Arrived is the body of a request that has come whole: to read it is to wait for
@@ -261,14 +141,18 @@ type Arrived interface {
 
 var _ Arrived = (*body)(nil)
 
-// A body has come already.
+// A body has come already. It may be read and closed by many goroutines, as that of
+// net/http.
 type body struct {
+	mu     sync.Mutex
 	rest   []byte
 	closed bool
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
 	case b.closed:
 		return 0, http.ErrBodyReadAfterClose
@@ -282,6 +166,8 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *body) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.closed, b.rest = true, nil
 	return nil
 }

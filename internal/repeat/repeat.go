@@ -1,16 +1,21 @@
 // Package repeat serves connections of publishers, whose requests are all alike but for
 // their bodies and the query of their URL.
 //
-// net/http parses the head of each of them anew, and keeps a second goroutine at the
-// connection to hear of a client that goes away. For a record of a hundred bytes that
-// is a third of what a publish costs. So a connection that has had two requests which
-// may be the first of many is taken over. From then on a head is compared with the
-// first that was read here, byte by byte; only that one is parsed, by net/http. What is
-// not the same is not for this package: the connection is given back to its
-// http.Server, with the bytes that nobody has taken yet, and is served there for good.
+// net/http parses the head of each of them anew, has a goroutine wait at the connection,
+// and a second one hear of a client that goes away. For a record of a hundred bytes that
+// is half of what a publish costs. So a connection that has had two requests which may be
+// the first of many is taken over by a desk, which serves many with one goroutine. From
+// then on a head is compared with the first that was read here, byte by byte; only that
+// one is parsed, by net/http. What is not the same is not for this package: the connection
+// is given back to its http.Server, with the bytes that nobody has taken yet, and is
+// served there for good.
 //
 // The handler of the http.Server is called for each request as it is there, with all
-// that stands before ours.
+// that stands before ours. A handler that is known not to wait is called by the desk
+// itself; it puts off what it cannot answer at once (see PutOff). Others have a goroutine
+// for each request.
+//
+// There are desks on Linux only. Elsewhere nothing is taken over.
 package repeat
 
 import (
@@ -18,18 +23,27 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Conns are connections that were taken over. All methods may be called by many
 // goroutines at once.
 type Conns struct {
-	running sync.WaitGroup // the goroutines of connections, and of returns
+	// Static after New.
+	want   int // desks
+	prompt func(http.Handler, *http.Request) bool
+
+	running   sync.WaitGroup // the goroutines of desks, of requests and of returns
+	returning sync.Mutex     // held by who makes a net.Conn again
+	taken     atomic.Int64
+	givenBack atomic.Int64
 
 	mu       sync.Mutex
-	conns    map[*conn]struct{}
+	desks    []*desk
+	next     int // gets the next connection
 	returns  map[*http.Server]*returns
-	counts   Counts
 	stopping bool
 }
 
@@ -40,9 +54,20 @@ type Counts struct {
 	GivenBack int64 // of these, to their http.Server
 }
 
-// New returns Conns that run until Close.
-func New() *Conns {
-	return &Conns{conns: make(map[*conn]struct{}), returns: make(map[*http.Server]*returns)}
+// New returns Conns that run until Close, with so many desks; 0 means one for every two
+// processors, one at least. They are made when there is a connection for them.
+//
+// prompt reports whether a handler answers a request like the given one without waiting
+// for anything, or puts its answer off. It is asked once for all requests of a connection
+// that are alike, so query and body do not count. nil is for handlers that may all wait.
+func New(desks int, prompt func(h http.Handler, like *http.Request) bool) *Conns {
+	if desks <= 0 {
+		desks = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if prompt == nil {
+		prompt = func(http.Handler, *http.Request) bool { return false }
+	}
+	return &Conns{want: desks, prompt: prompt, returns: make(map[*http.Server]*returns)}
 }
 
 type lineKey struct{}
@@ -57,7 +82,7 @@ type line struct {
 // if it is TCP without TLS. It is for http.Server.ConnContext, and the values that ctx
 // has are those that the requests have which are served here.
 func (cs *Conns) WithConn(ctx context.Context, c net.Conn) context.Context {
-	if _, ok := c.(*net.TCPConn); !ok {
+	if _, ok := c.(*net.TCPConn); !ok || !haveDesks {
 		return ctx
 	}
 	l := &line{}
@@ -73,7 +98,7 @@ const enough = 2
 // connection over behind the answer.
 func (cs *Conns) Serve(w http.ResponseWriter, r *http.Request, h http.HandlerFunc) {
 	l, hs := cs.mayTake(w, r)
-	if l == nil {
+	if hs == nil {
 		h(w, r)
 		return
 	}
@@ -93,11 +118,8 @@ func (cs *Conns) Serve(w http.ResponseWriter, r *http.Request, h http.HandlerFun
 	if err != nil {
 		return
 	}
-	c := newConn(cs, hs, nc, &like)
-	c.ctx, c.cancel = context.WithCancel(context.WithValue(l.ctx, http.LocalAddrContextKey, nc.LocalAddr()))
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	c.put(early)
-	cs.start(c)
+	cs.take(l.ctx, hs, nc.(*net.TCPConn), &like, early)
 }
 
 // mayTake returns the line of a request whose connection is to be taken over, if that
@@ -115,12 +137,32 @@ func (cs *Conns) mayTake(w http.ResponseWriter, r *http.Request) (*line, *http.S
 	if !ok || hs.ReadTimeout > 0 || hs.WriteTimeout > 0 || hs.Handler == nil || !isPlain(w) {
 		return nil, nil
 	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if cs.stopping {
+	if !cs.makeDesks() {
 		return nil, nil
 	}
 	return l, hs
+}
+
+// makeDesks reports whether there are desks that take connections.
+func (cs *Conns) makeDesks() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for !cs.stopping && len(cs.desks) < cs.want {
+		d, err := newDesk(cs)
+		if err != nil {
+			return false // there are no descriptors left, and net/http can go on
+		}
+		cs.desks = append(cs.desks, d)
+	}
+	return !cs.stopping
+}
+
+// nextDesk returns the desk for a connection.
+func (cs *Conns) nextDesk() *desk {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.next = (cs.next + 1) % len(cs.desks)
+	return cs.desks[cs.next]
 }
 
 // mayRepeat reports whether a request may be the first of many.
@@ -141,26 +183,14 @@ func mayRepeat(r *http.Request) bool {
 // may have something to send when the request is over.
 func isPlain(w http.ResponseWriter) bool { return reflect.TypeOf(w).String() == "*http.response" }
 
-// start has a connection served, unless there is to be none any more.
-func (cs *Conns) start(c *conn) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if cs.stopping {
-		c.close()
-		return
-	}
-	cs.conns[c] = struct{}{}
-	cs.counts.Taken++
-	// Owned by cs: Close makes it end and joins it.
-	cs.running.Go(c.serve)
-}
-
 // Counts returns what was counted.
 func (cs *Conns) Counts() Counts {
+	n := Counts{Taken: cs.taken.Load(), GivenBack: cs.givenBack.Load()}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	n := cs.counts
-	n.Open = len(cs.conns)
+	for _, d := range cs.desks {
+		n.Open += int(d.open.Load())
+	}
 	return n
 }
 
@@ -170,29 +200,22 @@ func (cs *Conns) Stop() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.stopping = true
-	for c := range cs.conns {
-		c.stop()
+	for _, d := range cs.desks {
+		d.stop()
 	}
 }
 
 // Close closes all connections, and returns when the last request that they had has
-// been answered by its handler.
+// been answered by its handler. What was put off is to be finished before.
 func (cs *Conns) Close() {
 	cs.Stop()
 	cs.mu.Lock()
-	for c := range cs.conns {
-		_ = c.nc.Close()
+	for _, d := range cs.desks {
+		d.close()
 	}
 	for _, b := range cs.returns {
 		_ = b.Close()
 	}
 	cs.mu.Unlock()
 	cs.running.Wait()
-}
-
-// left forgets a connection.
-func (cs *Conns) left(c *conn) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	delete(cs.conns, c)
 }

@@ -6,22 +6,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/leat-dev/leat/internal/epoll"
 )
 
 // Duplicate returns a second descriptor of a connection, the caller's own.
-func Duplicate(c *net.TCPConn) (fd int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	cerr := raw.Control(func(own uintptr) {
-		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(cerr, err); err != nil {
-		return -1, err
-	}
-	return fd, nil
-}
+func Duplicate(c *net.TCPConn) (fd int, err error) { return epoll.Duplicate(c) }
 
 // CloseDuplicate closes what Duplicate returned, if it was not given to a loop.
 func CloseDuplicate(fd int) { _ = unix.Close(fd) }

@@ -1,13 +1,13 @@
 package events
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/leat-dev/leat"
 	"github.com/leat-dev/leat/internal/ingest"
 	"github.com/leat-dev/leat/internal/journal"
 	"github.com/leat-dev/leat/internal/render"
+	"github.com/leat-dev/leat/internal/repeat"
 	"github.com/leat-dev/leat/internal/surface"
 	"github.com/leat-dev/leat/internal/upload"
 )
@@ -26,73 +26,95 @@ func published(topic string, got journal.Appended) []byte {
 // publish answers POST /events.
 func (s *Surface) publish(w http.ResponseWriter, r *http.Request) {
 	in := upload.NewBody(w, r, s.o.BodyTimeout)
-	answer, err := s.takeBody(r, in)
-	if err != nil {
-		in.Leave()
-		s.o.Refused.Add(string(surface.WriteError(w, r, s.o.Logger, err)))
-		return
+	a, lines, err := s.take(r, in)
+	switch {
+	case err != nil:
+		s.refuse(w, r, in, err)
+	case lines != nil:
+		in.SetPace(upload.Line)
+		s.publishLines(w, r, in, lines)
+	default:
+		s.publishOne(w, r, in, a)
 	}
-	surface.WriteLine(w, http.StatusOK, answer)
 }
 
-// takeBody reads and stores what the request has, and returns the answer, in JSON.
-func (s *Surface) takeBody(r *http.Request, in *upload.Body) (answer []byte, err error) {
+// refuse answers a publish that was refused.
+func (s *Surface) refuse(w http.ResponseWriter, r *http.Request, in *upload.Body, err error) {
+	in.Leave()
+	s.o.Refused.Add(string(surface.WriteError(w, r, s.o.Logger, err)))
+}
+
+// take reads the record that a request has, or returns the lines that have many.
+func (s *Surface) take(r *http.Request, in *upload.Body) (a journal.Append, lines *ingest.Lines, err error) {
 	q, err := parseQuery(r)
 	if err != nil {
-		return nil, err
+		return a, nil, err
 	}
 	body := in.Ingest(r, s.o.Journal.MaxRecord())
 	if q.Count("topic") > 0 {
-		return s.publishTo(r, q, body)
+		a, err = toTopic(q, body)
+		return a, nil, err
 	}
-	shape, err := ingest.ShapeOf(body.ContentType)
-	if err != nil {
-		return nil, err
-	}
-	switch shape {
-	case ingest.ShapeForm:
-		a, err := ingest.Form(body)
-		return s.publishOne(r, a, err)
-	case ingest.ShapeEnvelope:
-		a, err := ingest.Envelope(body)
-		return s.publishOne(r, a, err)
+	switch shape, err := ingest.ShapeOf(body.ContentType); {
+	case err != nil:
+		return a, nil, err
+	case shape == ingest.ShapeLines:
+		return a, ingest.NewLines(body), nil
+	case shape == ingest.ShapeForm:
+		a, err = ingest.Form(body)
+		return a, nil, err
 	default:
-		in.SetPace(upload.Line)
-		return s.publishLines(r, ingest.NewLines(body))
+		a, err = ingest.Envelope(body)
+		return a, nil, err
 	}
 }
 
-// publishTo stores the body as a record of the topic in the URL.
-func (s *Surface) publishTo(r *http.Request, q surface.Query, body ingest.Body) ([]byte, error) {
+// toTopic returns the body as a record of the topic in the URL.
+func toTopic(q surface.Query, body ingest.Body) (journal.Append, error) {
 	for _, name := range []string{"topic", "type", "key"} {
 		if q.Count(name) > 1 {
-			return nil, leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, q.Count(name)).
+			return journal.Append{}, leat.Errorf(leat.CodeInvalidParameter, "%s occurs %d times", name, q.Count(name)).
 				Advise("A record has one topic, type and key. To publish many records send envelopes as application/x-ndjson.")
 		}
 	}
 	a, err := ingest.Record(body)
 	a.Stream, a.Type, a.Key = q.Get("topic"), q.Get("type"), q.Get("key")
-	return s.publishOne(r, a, err)
+	return a, err
 }
 
-// publishOne stores a record, unless reading it has failed.
-func (s *Surface) publishOne(r *http.Request, a journal.Append, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
+// publishOne stores a record. If the goroutine may not wait for that, the answer comes
+// later.
+func (s *Surface) publishOne(w http.ResponseWriter, r *http.Request, in *upload.Body, a journal.Append) {
+	answer := func(got []journal.Appended, err error) {
+		if err != nil {
+			s.refuse(w, r, in, err)
+		} else {
+			surface.WriteLine(w, http.StatusOK, published(a.Stream, got[0]))
+		}
 	}
-	got, err := s.o.Journal.Append(r.Context(), a)
-	if err != nil {
-		return nil, err
+	if finish, ok := repeat.PutOff(w); ok {
+		s.o.Journal.Post(r.Context(), a, func(got []journal.Appended, err error) {
+			finish(func() { answer(got, err) })
+		})
+		return
 	}
-	return published(a.Stream, got[0]), nil
+	answer(s.o.Journal.Append(r.Context(), a))
+}
+
+// IsPrompt reports whether a POST that has arrived is answered without waiting for anything
+// but the journal, whatever its query and its body are.
+func IsPrompt(r *http.Request) bool {
+	shape, err := ingest.ShapeOf(r.Header.Get("Content-Type"))
+	return r.URL.Path == "/events" && (err != nil || shape != ingest.ShapeLines)
 }
 
 // publishLines stores lines as they arrive. It stops at the first that is wrong;
 // the error says which, and how many were stored.
-func (s *Surface) publishLines(r *http.Request, lines *ingest.Lines) ([]byte, error) {
+func (s *Surface) publishLines(w http.ResponseWriter, r *http.Request, in *upload.Body, lines *ingest.Lines) {
 	count, err := upload.Store(r.Context(), s.o.Journal, lines, func(*journal.Append) {}, ingest.AtLine)
 	if err != nil {
-		return nil, err
+		s.refuse(w, r, in, err)
+		return
 	}
-	return json.Marshal(count)
+	surface.WriteJSON(w, http.StatusOK, count)
 }

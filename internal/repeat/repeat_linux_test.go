@@ -43,7 +43,52 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func newSite(t testing.TB, h http.HandlerFunc, repeats bool, set ...func(*http.Server)) *site {
+// A mode is how the handler of a site is called where connections are taken over.
+type mode int
+
+const (
+	alone  mode = iota // net/http alone: none is
+	waits              // by a goroutine, since it may wait
+	prompt             // by the desk
+	late               // by the desk, and puts its answers off
+)
+
+var modes = map[string]mode{"waits": waits, "prompt": prompt, "late": late}
+
+// inModes runs a test in each mode in which connections are taken over.
+func inModes(t *testing.T, test func(t *testing.T, as mode)) {
+	for name, as := range modes {
+		t.Run(name, func(t *testing.T) { test(t, as) })
+	}
+}
+
+// later makes a handler one that puts its answers off, if it may.
+func later(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		finish, ok := PutOff(w)
+		if !ok {
+			h(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), errReader{err}))
+		go finish(func() { h(w, r) })
+	}
+}
+
+type errReader struct{ error }
+
+func (r errReader) Read([]byte) (int, error) {
+	if r.error == nil {
+		return 0, io.EOF
+	}
+	return 0, r.error
+}
+
+func newSite(t testing.TB, h http.HandlerFunc, as mode, set ...func(*http.Server)) *site {
+	if as == late {
+		h = later(h)
+	}
 	s := &site{log: &lines{make(chan string, 10)}, seen: map[string][]string{}}
 	serve := h
 	h = func(w http.ResponseWriter, r *http.Request) {
@@ -53,8 +98,8 @@ func newSite(t testing.TB, h http.HandlerFunc, repeats bool, set ...func(*http.S
 		serve(w, r)
 	}
 	s.hs = &http.Server{Handler: h, ErrorLog: log.New(s.log, "", 0)}
-	if repeats {
-		s.conns = New()
+	if as != alone {
+		s.conns = New(0, func(http.Handler, *http.Request) bool { return as != waits })
 		s.hs.ConnContext = s.conns.WithConn
 		s.hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.conns.Serve(w, r, h) })
 	}
@@ -71,7 +116,7 @@ func newSite(t testing.TB, h http.HandlerFunc, repeats bool, set ...func(*http.S
 	t.Cleanup(func() {
 		s.hs.Close()
 		<-ended
-		if repeats {
+		if as != alone {
 			s.conns.Close()
 		}
 	})
@@ -256,10 +301,10 @@ func conversation(c *choices) (pieces []string) {
 
 // "The handler of the http.Server is called for each request as it is there": whatever
 // comes over a connection, the answers are those of net/http alone.
-func checkConversation(t *testing.T, alone, ours *site, pieces ...string) {
+func checkConversation(t *testing.T, ref, ours *site, pieces ...string) {
 	t.Helper()
 	shown := strings.ReplaceAll(fmt.Sprintf("%q", pieces), strings.Repeat("b", 10), "B")
-	wantSeen, want, wantWhole := talk(t, alone, pieces...)
+	wantSeen, want, wantWhole := talk(t, ref, pieces...)
 	seen, got, whole := talk(t, ours, pieces...)
 	if !slices.Equal(wantSeen, seen) {
 		t.Fatalf("of %s\nnet/http serves %q\nand we        %q", shown, wantSeen, seen)
@@ -274,33 +319,40 @@ func checkConversation(t *testing.T, alone, ours *site, pieces ...string) {
 }
 
 func TestAsNetHTTP(t *testing.T) {
-	alone, ours := newSite(t, echo, false), newSite(t, echo, true)
+	ref := newSite(t, echo, alone)
 	seed := time.Now().UnixNano()
 	t.Log("seed", seed)
-	t.Run("at once", func(t *testing.T) {
-		for i := range 8 {
-			t.Run("", func(t *testing.T) {
-				t.Parallel()
-				chance := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
-				data := make([]byte, 100)
-				for range 50 {
-					for i := range data {
-						data[i] = byte(chance.Uint32())
+	for name, as := range modes {
+		ours := newSite(t, echo, as)
+		t.Run(name, func(t *testing.T) {
+			for i := range 8 {
+				t.Run("", func(t *testing.T) {
+					t.Parallel()
+					chance := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
+					data := make([]byte, 100)
+					for range 30 {
+						for i := range data {
+							data[i] = byte(chance.Uint32())
+						}
+						checkConversation(t, ref, ours, conversation(&choices{data})...)
 					}
-					checkConversation(t, alone, ours, conversation(&choices{data})...)
-				}
-			})
+				})
+			}
+		})
+		if n := ours.conns.Counts(); n.Taken < 24 || n.GivenBack < 18 {
+			t.Errorf("%s: of 240 connections %d were taken over and %d given back: that shows nothing", name, n.Taken, n.GivenBack)
 		}
-	})
-	if n := ours.conns.Counts(); n.Taken < 40 || n.GivenBack < 30 {
-		t.Errorf("of 400 connections %d were taken over and %d given back: that shows nothing", n.Taken, n.GivenBack)
 	}
 }
 
 // What is meant to be read in two ways, behind requests that are all alike: whoever finds
 // another end of a request than net/http lets the client write the next one's.
 func TestDevious(t *testing.T) {
-	alone, ours := newSite(t, echo, false), newSite(t, echo, true)
+	ref := newSite(t, echo, alone)
+	inModes(t, func(t *testing.T, as mode) { checkDevious(t, ref, newSite(t, echo, as)) })
+}
+
+func checkDevious(t *testing.T, ref, ours *site) {
 	for _, head := range []string{
 		"POST /e?a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n",
 		"POST /e?a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
@@ -330,17 +382,19 @@ func TestDevious(t *testing.T) {
 			strings.Replace(head, "POST", "PUT", 1),
 			"\r\n" + head, "\n\n\n\n\n" + head, " " + head,
 		} {
-			checkConversation(t, alone, ours, head+"abc"+head+"abc", head+"abc", evil+"abc", head+"abc"+head+"abc")
-			checkConversation(t, alone, ours, head+"abc"+head+"abc"+evil[:1], evil[1:]+"abc"+head+"abc")
-			checkConversation(t, alone, ours, head+"abc"+head+"abc"+evil+"abc", head+"abc"+head+"abc")
+			checkConversation(t, ref, ours, head+"abc"+head+"abc", head+"abc", evil+"abc", head+"abc"+head+"abc")
+			checkConversation(t, ref, ours, head+"abc"+head+"abc"+evil[:1], evil[1:]+"abc"+head+"abc")
+			checkConversation(t, ref, ours, head+"abc"+head+"abc"+evil+"abc", head+"abc"+head+"abc")
 		}
 	}
 }
 
 func FuzzAsNetHTTP(f *testing.F) {
-	alone, ours := newSite(f, echo, false), newSite(f, echo, true)
+	ref, sites := newSite(f, echo, alone), []*site{newSite(f, echo, waits), newSite(f, echo, prompt), newSite(f, echo, late)}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		checkConversation(t, alone, ours, conversation(&choices{data})...)
+		c := &choices{data}
+		ours := of(c, sites)
+		checkConversation(t, ref, ours, conversation(c)...)
 	})
 }
 
@@ -424,59 +478,63 @@ func (s *site) settled(t testing.TB, n int) {
 // "A connection that has had two requests ... is taken over", and "what is not the same
 // is not for this package: the connection is given back ... for good".
 func TestTakenAndGivenBack(t *testing.T) {
-	s := newSite(t, echo, true)
-	c := dial(t, s)
-	c.post("/e?topic=a")
-	s.settled(t, 0)
-	c.post("/e?topic=a")
-	s.settled(t, 1)
-	for i := range 3 {
-		if got := c.post(fmt.Sprintf("/e?topic=%d", i)); !strings.Contains(got, fmt.Sprintf("topic=%d", i)) {
+	inModes(t, func(t *testing.T, as mode) {
+		s := newSite(t, echo, as)
+		c := dial(t, s)
+		c.post("/e?topic=a")
+		s.settled(t, 0)
+		c.post("/e?topic=a")
+		s.settled(t, 1)
+		for i := range 3 {
+			if got := c.post(fmt.Sprintf("/e?topic=%d", i)); !strings.Contains(got, fmt.Sprintf("topic=%d", i)) {
+				t.Error(got)
+			}
+			s.settled(t, 1)
+		}
+		c.send("GET /other HTTP/1.1\r\nHost: example.com\r\n\r\n")
+		if _, got := c.answer(); !strings.HasPrefix(got, "GET /other") {
 			t.Error(got)
 		}
-		s.settled(t, 1)
-	}
-	c.send("GET /other HTTP/1.1\r\nHost: example.com\r\n\r\n")
-	if _, got := c.answer(); !strings.HasPrefix(got, "GET /other") {
-		t.Error(got)
-	}
-	s.settled(t, 0)
-	for range 5 {
-		c.post("/e?topic=a")
-	}
-	s.settled(t, 0)
+		s.settled(t, 0)
+		for range 5 {
+			c.post("/e?topic=a")
+		}
+		s.settled(t, 0)
+	})
 }
 
 // What is known of a connection is known of its later requests, also once it was given back.
 func TestContext(t *testing.T) {
-	type key struct{}
-	ends := make(chan (<-chan struct{}), 10)
-	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		local, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr)
-		fmt.Fprint(w, ctx.Value(key{}), ok && local.String() == r.Host, ctx.Value(http.ServerContextKey) != nil, ctx.Err())
-		ends <- ctx.Done()
-	}, true, func(hs *http.Server) {
-		ours := hs.ConnContext
-		hs.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-			_, tcp := Under(c).(*net.TCPConn)
-			return ours(context.WithValue(ctx, key{}, tcp), c)
+	inModes(t, func(t *testing.T, as mode) {
+		type key struct{}
+		ends := make(chan (<-chan struct{}), 10)
+		s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			local, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+			fmt.Fprint(w, ctx.Value(key{}), ok && local.String() == r.Host, ctx.Value(http.ServerContextKey) != nil, ctx.Err())
+			ends <- ctx.Done()
+		}, as, func(hs *http.Server) {
+			ours := hs.ConnContext
+			hs.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+				_, tcp := Under(c).(*net.TCPConn)
+				return ours(context.WithValue(ctx, key{}, tcp), c)
+			}
+		})
+		c := dial(t, s)
+		for i := range 5 {
+			c.send("POST /e HTTP/1.1\r\nHost: " + s.addr + "\r\nContent-Length: 1\r\n\r\nx")
+			if _, got := c.answer(); got != "true true true <nil>" {
+				t.Errorf("request %d: %s", i, got)
+			}
+		}
+		c.send("GET /e HTTP/1.1\r\nHost: " + s.addr + "\r\n\r\n")
+		if _, got := c.answer(); got != "true true true <nil>" {
+			t.Errorf("after it was given back: %s", got)
+		}
+		for range 6 {
+			<-<-ends
 		}
 	})
-	c := dial(t, s)
-	for i := range 5 {
-		c.send("POST /e HTTP/1.1\r\nHost: " + s.addr + "\r\nContent-Length: 1\r\n\r\nx")
-		if _, got := c.answer(); got != "true true true <nil>" {
-			t.Errorf("request %d: %s", i, got)
-		}
-	}
-	c.send("GET /e HTTP/1.1\r\nHost: " + s.addr + "\r\n\r\n")
-	if _, got := c.answer(); got != "true true true <nil>" {
-		t.Errorf("after it was given back: %s", got)
-	}
-	for range 6 {
-		<-<-ends
-	}
 }
 
 // Those that are not taken over: what net/http must do itself, or somebody between has
@@ -491,7 +549,7 @@ func TestNotTaken(t *testing.T) {
 		},
 		"no ConnContext": func(hs *http.Server) { hs.ConnContext = nil },
 	} {
-		s := newSite(t, echo, true, set)
+		s := newSite(t, echo, waits, set)
 		c := dial(t, s)
 		for range 4 {
 			c.post("/e?topic=a")
@@ -508,75 +566,87 @@ func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A middleware that changes the target, or adds fields, sees each request as it was sent.
 func TestStripPrefix(t *testing.T) {
-	s := newSite(t, echo, true, func(hs *http.Server) { hs.Handler = http.StripPrefix("/under", hs.Handler) })
-	c := dial(t, s)
-	for range 4 {
-		c.post("/under/e?topic=a")
-	}
-	s.settled(t, 1)
+	inModes(t, func(t *testing.T, as mode) {
+		s := newSite(t, echo, as, func(hs *http.Server) { hs.Handler = http.StripPrefix("/under", hs.Handler) })
+		c := dial(t, s)
+		for range 4 {
+			c.post("/under/e?topic=a")
+		}
+		s.settled(t, 1)
+	})
 }
 
 // What a middleware has made of the address of one request is not that of the next.
 func TestRemoteAddr(t *testing.T) {
-	seen := make(chan string, 3)
-	s := newSite(t, echo, true, func(hs *http.Server) {
-		h := hs.Handler
-		hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			seen <- r.RemoteAddr
-			r.RemoteAddr = "192.0.2.1:1"
-			h.ServeHTTP(w, r)
+	inModes(t, func(t *testing.T, as mode) {
+		seen := make(chan string, 3)
+		s := newSite(t, echo, as, func(hs *http.Server) {
+			h := hs.Handler
+			hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				seen <- r.RemoteAddr
+				r.RemoteAddr = "192.0.2.1:1"
+				h.ServeHTTP(w, r)
+			})
 		})
-	})
-	c := takenOver(t, s)
-	c.post("/e?a")
-	for range 3 {
-		if got, want := <-seen, c.nc.LocalAddr().String(); got != want {
-			t.Errorf("%s, want %s", got, want)
+		c := takenOver(t, s)
+		c.post("/e?a")
+		for range 3 {
+			if got, want := <-seen, c.nc.LocalAddr().String(); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
 		}
-	}
+	})
 }
 
 // "What panics ends its connection and no other, as in net/http."
 func TestPanic(t *testing.T) {
-	s := newSite(t, echo, true)
-	c, other := dial(t, s), dial(t, s)
-	for range 2 {
-		c.post("/e?a")
+	inModes(t, func(t *testing.T, as mode) {
+		s := newSite(t, echo, as)
+		c, other := dial(t, s), dial(t, s)
+		for range 2 {
+			c.post("/e?a")
+			other.post("/e?a")
+		}
+		s.settled(t, 2)
+		c.send(post("/e?panic", "", "x"))
+		c.closed()
+		if got := <-s.log.c; !strings.HasPrefix(got, "http: panic serving 127.0.0.1:") || !strings.Contains(got, "as asked") || !strings.Contains(got, "echo") {
+			t.Errorf("logged %q", got)
+		}
+		s.settled(t, 1)
 		other.post("/e?a")
-	}
-	s.settled(t, 2)
-	c.send(post("/e?panic", "", "x"))
-	c.closed()
-	if got := <-s.log.c; !strings.HasPrefix(got, "http: panic serving 127.0.0.1:") || !strings.Contains(got, "as asked") || !strings.Contains(got, "echo") {
-		t.Errorf("logged %q", got)
-	}
-	s.settled(t, 1)
-	other.post("/e?a")
+	})
 }
 
 // A request whose rest does not come is net/http's to wait for, and to refuse.
 func TestSlow(t *testing.T) {
-	s := newSite(t, echo, true)
-	c := takenOver(t, s)
-	whole := post("/e?a", "", "body")
-	c.send(whole[:len(whole)-2])
-	s.settled(t, 0)
-	c.send(whole[len(whole)-2:])
-	if _, got := c.answer(); !strings.Contains(got, "body 4 ") {
-		t.Error(got)
-	}
+	inModes(t, func(t *testing.T, as mode) {
+		t.Parallel()
+		s := newSite(t, echo, as)
+		c := takenOver(t, s)
+		whole := post("/e?a", "", "body")
+		c.send(whole[:len(whole)-2])
+		s.settled(t, 0)
+		c.send(whole[len(whole)-2:])
+		if _, got := c.answer(); !strings.Contains(got, "body 4 ") {
+			t.Error(got)
+		}
+	})
 }
 
 // The http.Server's IdleTimeout counts, from the end of the last answer on.
 func TestIdleTimeout(t *testing.T) {
-	s := newSite(t, echo, true, func(hs *http.Server) { hs.IdleTimeout = time.Second })
-	c := takenOver(t, s)
-	for range 5 {
-		time.Sleep(250 * time.Millisecond)
-		c.post("/e?a")
-	}
-	c.closed()
-	s.settled(t, 0)
+	inModes(t, func(t *testing.T, as mode) {
+		t.Parallel()
+		s := newSite(t, echo, as, func(hs *http.Server) { hs.IdleTimeout = time.Second })
+		c := takenOver(t, s)
+		for range 5 {
+			time.Sleep(250 * time.Millisecond)
+			c.post("/e?a")
+		}
+		c.closed()
+		s.settled(t, 0)
+	})
 }
 
 // "Stop closes the connections that wait for a request, and the others when what they have
@@ -589,7 +659,7 @@ func TestStop(t *testing.T) {
 			<-goOn
 		}
 		echo(w, r)
-	}, true)
+	}, waits)
 	idle, busy, late := dial(t, s), dial(t, s), dial(t, s)
 	for _, c := range []*client{idle, busy} {
 		c.post("/e?a")
@@ -614,7 +684,7 @@ func TestStop(t *testing.T) {
 
 // What was given back when there is no http.Server to take it is closed.
 func TestGivenBackTooLate(t *testing.T) {
-	s := newSite(t, echo, true)
+	s := newSite(t, echo, waits)
 	c := takenOver(t, s)
 	s.hs.Close()
 	c.send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
