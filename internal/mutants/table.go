@@ -1358,7 +1358,7 @@ var table = []Mutant{
 		Old:     "case len(c.rest) == 0 && c.idle > 0 &&",
 		New:     "case false &&",
 		Package: "./internal/repeat",
-		Run:     "^TestIdleTimeout$",
+		Run:     "^TestIdleTimeout$/^prompt$",
 	},
 	{
 		Name:    "publisher-answered-out-of-turn",
@@ -1386,15 +1386,6 @@ var table = []Mutant{
 		New:     "defer s.requestDone()",
 		Package: "./server",
 		Run:     "^TestShutdownWaitsForTheStore$",
-	},
-	{
-		Name:    "publisher-that-ends-is-kept",
-		Why:     "a client that has sent its last request is not waited for",
-		File:    "internal/repeat/requests_linux.go",
-		Old:     "c.more = n == len(p) || c.ending",
-		New:     "c.more = n == len(p)",
-		Package: "./internal/repeat",
-		Run:     "^TestAsNetHTTP$",
 	},
 	{
 		Name:    "post-of-a-duplicate-that-is-not-confirmed",

@@ -653,6 +653,8 @@ func TestIdleTimeout(t *testing.T) {
 // begun is answered."
 func TestStop(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
+	free := sync.OnceFunc(func() { close(goOn) })
+	defer free()
 	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "wait" {
 			close(began)
@@ -672,7 +674,7 @@ func TestStop(t *testing.T) {
 	s.conns.Stop()
 	idle.closed()
 	s.settled(t, 1)
-	close(goOn)
+	free()
 	if resp, got := busy.answer(); !resp.Close || !strings.HasPrefix(got, "POST /e?wait") {
 		t.Error(resp.Header, got)
 	}
