@@ -39,6 +39,7 @@ func putOff(t testing.TB) (s *site, puts chan put, over *atomic.Int64) {
 		}
 		echo(w, r)
 	}, prompt)
+	s.conns.want = 1 // so that what one client sends is read before what another sends later
 	return s, puts, over
 }
 
@@ -138,17 +139,18 @@ func TestPutOffPanics(t *testing.T) {
 // begun is answered": what was put off too, and what has come in part.
 func TestStopPutOff(t *testing.T) {
 	s, puts, _ := putOff(t)
-	busy, part := dial(t, s), dial(t, s)
+	busy, part, other := dial(t, s), dial(t, s), dial(t, s)
 	for range enough {
 		busy.post("/e?a")
 		part.post("/e?a")
+		other.post("/e?a")
 	}
-	s.settled(t, 2)
+	s.settled(t, 3)
 	busy.send(post("/e?wait", "", "x"))
 	p := <-puts
 	whole := post("/e?part", "", "body")
 	part.send(whole[:30])
-	time.Sleep(20 * time.Millisecond) // if it comes later it is closed, and there is nothing to see
+	other.post("/e?a")
 	s.conns.Stop()
 	part.send(whole[30:])
 	if resp, got := part.answer(); !resp.Close || !strings.HasPrefix(got, "POST /e?part") {
