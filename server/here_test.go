@@ -288,6 +288,7 @@ func TestSubscribeHereGaps(t *testing.T) {
 		for ev, err := range srv.Subscribe(t.Context(), server.Subscription{Topics: []string{topic}, Heartbeat: 50 * time.Millisecond}) {
 			if n++; n == 1 { // it is slow here
 				publishHere(t, srv, topic, "1", "2", "3", "4", "5")
+				time.Sleep(200 * time.Millisecond) // they are listed behind the answer, one by one
 				continue
 			}
 			if !check(ev, err) {
