@@ -113,3 +113,15 @@ func Duplicate(c *net.TCPConn) (fd int, err error) {
 	}
 	return fd, nil
 }
+
+// Discard takes what a client has sent behind its request, such as another request.
+// If it were still there, closing would be a reset, which also takes from the client
+// what it was sent last.
+func Discard(fd int) {
+	var junk [4096]byte
+	for range 64 {
+		if n, err := unix.Read(fd, junk[:]); n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
+}

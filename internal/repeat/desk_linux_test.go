@@ -268,14 +268,7 @@ func TestDribble(t *testing.T) {
 func TestGivenBackWithoutDescriptors(t *testing.T) {
 	s := newSite(t, echo, prompt)
 	const n = 60
-	var clients []*client
-	for range n {
-		c := dial(t, s)
-		c.post("/e?a")
-		c.post("/e?a")
-		clients = append(clients, c)
-	}
-	s.settled(t, n)
+	clients := allTakenOver(t, s, n)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -398,14 +391,7 @@ func TestDeskCost(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			s := newSite(t, echo, as)
 			const n = 100
-			var clients []*client
-			for range n {
-				c := dial(t, s)
-				c.post("/e?a")
-				c.post("/e?a")
-				clients = append(clients, c)
-			}
-			s.settled(t, n)
+			clients := allTakenOver(t, s, n)
 			taken := runtime.NumGoroutine()
 			for _, c := range clients {
 				c.post("/e?b")

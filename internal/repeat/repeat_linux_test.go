@@ -458,11 +458,21 @@ func (c *client) closed() {
 // takenOver returns a client whose connection is taken over, the only one of a site.
 func takenOver(t testing.TB, s *site) *client {
 	t.Helper()
-	c := dial(t, s)
-	c.post("/e?a")
-	c.post("/e?a")
-	s.settled(t, 1)
-	return c
+	return allTakenOver(t, s, 1)[0]
+}
+
+// allTakenOver returns n clients whose connections are taken over, all that a site has.
+func allTakenOver(t testing.TB, s *site, n int) (clients []*client) {
+	t.Helper()
+	for range n {
+		c := dial(t, s)
+		for range enough {
+			c.post("/e?a")
+		}
+		clients = append(clients, c)
+	}
+	s.settled(t, n)
+	return clients
 }
 
 // settled waits until so many connections are taken over.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/leat-dev/leat/internal/epoll"
 )
 
 // notice takes an event of epoll.
@@ -77,9 +79,9 @@ func (d *desk) read(c *conn) {
 // mostTurn bounds how often one connection is read before others have their turn.
 const mostTurn = 4
 
-// receive reads what there is, by the syscall package as net does, so that the race detector
-// takes it for coming after what was sent. After less than there was room for there is no more until
-// an event says so.
+// receive reads what there is. After less than there was room for there is no more until
+// an event says so. It is package syscall that reads, as for net, so that the race detector
+// takes what was sent for what came before.
 func (c *conn) receive(p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(int(c.fd), p)
@@ -240,18 +242,7 @@ func (d *desk) flush(c *conn, b []byte) {
 	}
 	c.out, c.busy, c.since = nil, false, d.now
 	if c.last || d.goodbye && len(c.rest) == 0 {
-		c.discard()
+		epoll.Discard(int(c.fd)) // what was written arrives
 		d.drop(c)
-	}
-}
-
-// discard takes what a client has sent behind its last request. If it were still there,
-// closing would be a reset, which also takes from the client what it was sent last.
-func (c *conn) discard() {
-	var junk [4096]byte
-	for range 64 {
-		if n, err := c.receive(junk[:]); n == 0 || err != nil {
-			return
-		}
 	}
 }

@@ -41,15 +41,3 @@ func unacked(fd int) (int32, error) {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 	return int32(n), err
 }
-
-// discard takes what a client has sent behind its request, such as another request.
-// If it were still there, closing would be a reset, which also takes from the client
-// what it was sent last.
-func discard(fd int) {
-	var junk [4096]byte
-	for range 64 {
-		if n, err := unix.Read(fd, junk[:]); n <= 0 && err != unix.EINTR {
-			return
-		}
-	}
-}

@@ -477,7 +477,7 @@ func (l *loop) drop(c *LoopConn, why Reason) {
 		l.watch.Remove(c.fd)
 	}
 	if why == ReasonEnded || why == ReasonCut || why == ReasonShutdown || why == ReasonSlow {
-		discard(int(c.fd)) // what was written arrives
+		epoll.Discard(int(c.fd)) // what was written arrives
 	}
 	_ = unix.Close(int(c.fd))
 	c.fd = -1
